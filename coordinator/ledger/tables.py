@@ -1,0 +1,411 @@
+"""The ledger's tables. Hashes, addresses and ids are 0x-prefixed lower-case hex text; times are milliseconds since the
+Unix epoch (UTC); proofs, readings and call data are raw bytes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+def _json() -> Any:
+    return Column(JSON, nullable=False)
+
+
+def _bytes(*, nullable: bool = False) -> Any:
+    return Column(LargeBinary, nullable=nullable)
+
+
+class ApiKeyRow(SQLModel, table=True):
+    """An API key; only its hash is kept."""
+
+    __tablename__ = "api_key"
+    id: str = Field(primary_key=True)
+    """Public part, `key_` and 12 hex digits."""
+    name: str
+    secret_hash: str = Field(index=True, unique=True)
+    """SHA-256 of the whole key."""
+    scopes: list[str] = Field(sa_column=_json())
+    project_id: int | None = None
+    """When set the key works for this project only."""
+    created_at: int = Field(sa_type=BigInteger)
+    revoked_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class IdempotencyRow(SQLModel, table=True):
+    """The answer given to a create or submit, by caller, method and idempotency key."""
+
+    __tablename__ = "idempotency"
+    key_id: str = Field(primary_key=True)
+    method: str = Field(primary_key=True)
+    idempotency_key: str = Field(primary_key=True)
+    request_hash: str
+    response: bytes = Field(sa_column=_bytes())
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class ProjectRow(SQLModel, table=True):
+    """A project."""
+
+    __tablename__ = "project"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(index=True, unique=True)
+    owner_key_id: str
+    state: str = "ACTIVE"
+    """ACTIVE or PAUSED."""
+    version: int = 0
+    """Newest published version; 0 before the first."""
+    create_tx: int | None = None
+    """Outbox transaction of `ProjectRegistry.createProject`."""
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class ProjectVersionRow(SQLModel, table=True):
+    """One published version of a project: the project file and what follows from it. Never changed but for `state`."""
+
+    __tablename__ = "project_version"
+    project_id: int = Field(primary_key=True, foreign_key="project.id")
+    version: int = Field(primary_key=True)
+    file: str
+    """The project file, as it was given."""
+    config: dict[str, Any] = Field(sa_column=_json())
+    """The validated project file, in canonical form."""
+    config_hash: str
+    device_set_root: str
+    scheme: str
+    window_capacity: int
+    window_max_age_ms: int
+    programs: list[dict[str, Any]] = Field(sa_column=_json())
+    """[{kind, name, program_id, verifier}]"""
+    threshold: int = 1
+    """Distinct kinds that must verify."""
+    first_position: int = Field(default=0, sa_type=BigInteger)
+    """First stream position that belongs to this version; 0 until the intake reached it."""
+    state: str = "PENDING"
+    """PENDING until its transaction is mined, then PUBLISHED; FAILED when the chain refused it."""
+    publish_tx: int | None = None
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class DeviceRow(SQLModel, table=True):
+    """A device of a project version, in the project file's order."""
+
+    __tablename__ = "device"
+    project_id: int = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    """Leaf index in the device set."""
+    device: str = Field(index=True)
+    key_type: int
+    public_key: str
+    label: str = ""
+
+
+class ReadingRow(SQLModel, table=True):
+    """An accepted reading; it belongs to exactly one window once `task_id` is set."""
+
+    __tablename__ = "reading"
+    __table_args__ = (
+        UniqueConstraint("project_id", "device", "sequence"),
+        Index("ix_reading_task", "task_id"),
+    )
+    project_id: int = Field(primary_key=True)
+    position: int = Field(primary_key=True, sa_type=BigInteger)
+    """Stream position."""
+    version: int
+    device: str
+    sequence: int = Field(sa_type=BigInteger)
+    timestamp: int = Field(sa_type=BigInteger)
+    wire: bytes = Field(sa_column=_bytes())
+    received_at: int = Field(sa_type=BigInteger)
+    task_id: str | None = None
+
+
+class DeadLetterRow(SQLModel, table=True):
+    """A message that was refused, with its reason."""
+
+    __tablename__ = "dead_letter"
+    project_id: int = Field(primary_key=True)
+    position: int = Field(primary_key=True, sa_type=BigInteger)
+    code: str = Field(index=True)
+    reason: str
+    device: str = ""
+    sequence: int | None = Field(default=None, sa_type=BigInteger)
+    wire: bytes = Field(sa_column=_bytes())
+    """At most the first 8 KiB."""
+    at: int = Field(sa_type=BigInteger)
+
+
+class GapRow(SQLModel, table=True):
+    """A jump in a device's sequence numbers; `missing` falls as late readings arrive."""
+
+    __tablename__ = "gap"
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(index=True)
+    device: str
+    first_missing: int = Field(sa_type=BigInteger)
+    last_missing: int = Field(sa_type=BigInteger)
+    missing: int = Field(sa_type=BigInteger)
+    at: int = Field(sa_type=BigInteger)
+
+
+class DeviceCursorRow(SQLModel, table=True):
+    """The highest sequence accepted from a device."""
+
+    __tablename__ = "device_cursor"
+    project_id: int = Field(primary_key=True)
+    device: str = Field(primary_key=True)
+    last_sequence: int = Field(sa_type=BigInteger)
+
+
+class StreamCursorRow(SQLModel, table=True):
+    """How far the intake has read a project's stream, and its open window."""
+
+    __tablename__ = "stream_cursor"
+    project_id: int = Field(primary_key=True)
+    next_position: int = Field(default=1, sa_type=BigInteger)
+    """First position not yet taken."""
+    window_start: int = Field(default=1, sa_type=BigInteger)
+    """First position of the open window."""
+    window_opened_at: int | None = Field(default=None, sa_type=BigInteger)
+    """When the first accepted reading of the open window arrived."""
+    open_count: int = 0
+    """Accepted readings in the open window."""
+    flush_to: int = Field(default=0, sa_type=BigInteger)
+    """A submit asked that everything below this position be closed at once; 0 when none did."""
+
+
+class TaskRow(SQLModel, table=True):
+    """One window to be proven."""
+
+    __tablename__ = "task"
+    __table_args__ = (UniqueConstraint("project_id", "version", "window_start"),)
+    id: str = Field(primary_key=True)
+    project_id: int = Field(index=True)
+    version: int
+    window_start: int = Field(sa_type=BigInteger)
+    window_end: int = Field(sa_type=BigInteger)
+    count: int
+    readings_root: str
+    device_set_root: str
+    inputs: str
+    state: str = Field(default="RECEIVED", index=True)
+    kinds: list[str] = Field(sa_column=_json())
+    """Kinds that may prove it."""
+    threshold: int = 1
+    deadline_at: int = Field(sa_type=BigInteger)
+    attempts_used: int = 0
+    """Attempts that ended LOST or REJECTED: they count against the cap."""
+    next_attempt_at: int = Field(default=0, sa_type=BigInteger)
+    next_fence: int = Field(default=1, sa_type=BigInteger)
+    record_tx: int | None = None
+    """Outbox transaction that records it in FleetManagement."""
+    output: str = ""
+    public_output: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
+    code: str = ""
+    """Error code of the failure, or empty."""
+    reason: str = ""
+    provenance: str = ""
+    """`in-proof` or `attested`, from the program."""
+    finality_source: str = ""
+    """`bls`, `rpc-finalized` or `single-producer`, once FINAL."""
+    block_number: int | None = Field(default=None, sa_type=BigInteger)
+    block_hash: str = ""
+    transaction_hash: str = ""
+    """The settlement's."""
+    dapp_ok: bool | None = None
+    """Whether `dApp.process` succeeded; unset before settlement."""
+    first_reading_at: int = Field(sa_type=BigInteger)
+    """When the window's first reading arrived."""
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+
+
+class AttemptRow(SQLModel, table=True):
+    """One prover's try at a task, under a lease with a fencing token."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (UniqueConstraint("task_id", "fence"), Index("ix_attempt_state", "state"))
+    id: int | None = Field(default=None, primary_key=True)
+    task_id: str = Field(index=True, foreign_key="task.id")
+    kind: str
+    program_id: str
+    prover_id: str = Field(index=True)
+    prover_address: str
+    fence: int = Field(sa_type=BigInteger)
+    """Fencing token: strictly increasing per task."""
+    state: str = "ASSIGNED"
+    lease_expires_at: int = Field(sa_type=BigInteger)
+    heartbeat_at: int = Field(sa_type=BigInteger)
+    deadline_at: int = Field(sa_type=BigInteger)
+    """The deadline written on chain (there in seconds)."""
+    stage: str = ""
+    progress: float = 0.0
+    assign_tx: int | None = None
+    """Outbox transaction that records the assignment in FleetManagement."""
+    settle_tx: int | None = None
+    output: str = ""
+    public_output: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
+    proof: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
+    seconds: dict[str, float] = Field(default_factory=dict, sa_column=_json())
+    """Time by stage, as the prover reported it."""
+    code: str = ""
+    reason: str = ""
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+
+
+class TaskEventRow(SQLModel, table=True):
+    """The timeline: every transition, and every refused late report. `id` orders watches."""
+
+    __tablename__ = "task_event"
+    id: int | None = Field(default=None, primary_key=True)
+    task_id: str = Field(index=True)
+    project_id: int = Field(index=True)
+    attempt_id: int | None = None
+    subject: str
+    """`task` or `attempt`."""
+    source: str
+    """State before; empty for the first."""
+    target: str
+    reason: str
+    code: str = ""
+    at: int = Field(sa_type=BigInteger)
+
+
+class ProverRow(SQLModel, table=True):
+    """A prover worker, its lease-derived status and its on-chain identity."""
+
+    __tablename__ = "prover"
+    id: str = Field(primary_key=True)
+    kind: str = Field(index=True)
+    address: str
+    """Who is paid."""
+    node: str = ""
+    status: str = "OFFLINE"
+    """IDLE, BUSY or OFFLINE."""
+    draining: bool = False
+    heartbeat_at: int = Field(default=0, sa_type=BigInteger)
+    mirrored_status: str = ""
+    """Status that FleetManagement was last sent."""
+    register_tx: int | None = None
+    trust: str = ""
+    """The kind's trust anchor in words, such as `development key`."""
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+
+
+class ProverEventRow(SQLModel, table=True):
+    """Changes of a prover's status. `id` orders watches."""
+
+    __tablename__ = "prover_event"
+    id: int | None = Field(default=None, primary_key=True)
+    prover_id: str = Field(index=True)
+    status: str
+    reason: str
+    at: int = Field(sa_type=BigInteger)
+
+
+class DeploymentRow(SQLModel, table=True):
+    """The contracts on one chain."""
+
+    __tablename__ = "deployment"
+    chain_id: int = Field(primary_key=True, sa_type=BigInteger)
+    genesis_hash: str = Field(primary_key=True)
+    addresses: dict[str, Any] = Field(sa_column=_json())
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class NonceRow(SQLModel, table=True):
+    """The next nonce of a sender on a chain."""
+
+    __tablename__ = "nonce"
+    chain_id: int = Field(primary_key=True, sa_type=BigInteger)
+    sender: str = Field(primary_key=True)
+    next_nonce: int = Field(sa_type=BigInteger)
+
+
+class OutboxTxRow(SQLModel, table=True):
+    """A transaction to send exactly once in effect."""
+
+    __tablename__ = "outbox_tx"
+    __table_args__ = (Index("ix_outbox_tx_state", "state"),)
+    id: int | None = Field(default=None, primary_key=True)
+    dedupe_key: str = Field(unique=True)
+    """Such as `settle:<attempt id>`: enqueueing the same key again changes nothing."""
+    purpose: str
+    """create_project, publish_version, pause, resume, register_prover, register_key, apply_batch, settle or
+    retry_dapp."""
+    ref: dict[str, Any] = Field(sa_column=_json())
+    """What it is about: ids of tasks, attempts, provers, versions."""
+    after_tx: int | None = None
+    """Must be mined before this one is sent."""
+    to: str
+    data: bytes = Field(sa_column=_bytes())
+    state: str = "QUEUED"
+    """QUEUED, SENT, MINED, FINAL, REFUSED (simulation or receipt failed; never retried as is)."""
+    sender: str = ""
+    nonce: int | None = Field(default=None, sa_type=BigInteger)
+    raw: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
+    """Signed transaction, stored before it is sent."""
+    tx_hash: str = ""
+    block_number: int | None = Field(default=None, sa_type=BigInteger)
+    block_hash: str = ""
+    gas_used: int | None = Field(default=None, sa_type=BigInteger)
+    tries: int = 0
+    next_at: int = Field(default=0, sa_type=BigInteger)
+    code: str = ""
+    reason: str = ""
+    created_at: int = Field(sa_type=BigInteger)
+    updated_at: int = Field(sa_type=BigInteger)
+
+
+class WebhookEndpointRow(SQLModel, table=True):
+    """Where a project wants to hear of results."""
+
+    __tablename__ = "webhook_endpoint"
+    id: str = Field(primary_key=True)
+    """`ep_` and 16 hex digits."""
+    project_id: int = Field(index=True)
+    url: str
+    secret: str
+    """`whsec_…`, Standard Webhooks; needed in clear to sign."""
+    events: list[str] = Field(sa_column=_json())
+    disabled: bool = False
+    created_at: int = Field(sa_type=BigInteger)
+
+
+class WebhookMessageRow(SQLModel, table=True):
+    """An event for an endpoint. `id` is the webhook-id, stable across retries."""
+
+    __tablename__ = "webhook_message"
+    __table_args__ = (UniqueConstraint("endpoint_id", "event_type", "subject"),)
+    id: str = Field(primary_key=True)
+    """`msg_` and 24 hex digits."""
+    endpoint_id: str = Field(index=True, foreign_key="webhook_endpoint.id")
+    project_id: int = Field(index=True)
+    event_type: str
+    """Such as `w3bstream.task.final`."""
+    subject: str
+    """The task's id."""
+    body: bytes = Field(sa_column=_bytes())
+    """The CloudEvents JSON that is signed and sent, byte for byte."""
+    state: str = Field(default="PENDING", index=True)
+    """PENDING, DELIVERED, DEAD."""
+    tries: int = 0
+    next_at: int = Field(default=0, sa_type=BigInteger)
+    created_at: int = Field(sa_type=BigInteger)
+    delivered_at: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class WebhookDeliveryRow(SQLModel, table=True):
+    """One try to deliver a message."""
+
+    __tablename__ = "webhook_delivery"
+    id: int | None = Field(default=None, primary_key=True)
+    message_id: str = Field(index=True, foreign_key="webhook_message.id")
+    at: int = Field(sa_type=BigInteger)
+    status_code: int | None = None
+    error: str = ""
+    duration_ms: int = 0

@@ -1,0 +1,150 @@
+"""The two state machines of the ledger, each one table of transitions.
+
+Rules:
+1. Every change of `TaskRow.state` and `AttemptRow.state` goes through `store.move_task` and `store.move_attempt`, which
+   look here and nowhere else; each is guarded by the current state inside one SQL transaction.
+2. A transition that is not in the table raises Conflict (W3B-3001); nothing is changed.
+3. An attempt is moved only with its own fencing token; an old fence raises Conflict (W3B-3002) and the late report is
+   recorded as an event.
+4. Terminal states have no way out.
+`docs/reference/states.md` is drawn from these tables (`python -m coordinator.ledger.transitions`).
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TaskState(StrEnum):
+    """Where a task is."""
+
+    RECEIVED = "RECEIVED"
+    """The window is closed and the task is in the ledger; its record on chain is under way."""
+    OPEN = "OPEN"
+    """FleetManagement has recorded the task's inputs: attempts may be made."""
+    SATISFIED = "SATISFIED"
+    """The assurance is reached: enough proofs were made and verified off chain."""
+    SETTLED = "SETTLED"
+    """The Router verified the proofs and finalised the task; the block is not final yet."""
+    FINAL = "FINAL"
+    """The settlement is final."""
+    FAILED = "FAILED"
+    """No attempt succeeded within the retry cap."""
+    EXPIRED = "EXPIRED"
+    """The deadline passed."""
+    CANCELLED = "CANCELLED"
+    """The project cancelled it before settlement."""
+    FROZEN = "FROZEN"
+    """Two different outputs were proven; a person must look."""
+
+
+class AttemptState(StrEnum):
+    """Where one prover's attempt at a task is."""
+
+    ASSIGNED = "ASSIGNED"
+    """A lease is held; its assignment on chain is under way."""
+    PROVING = "PROVING"
+    """The assignment is mined and the prover works."""
+    PROVED = "PROVED"
+    """The proof was verified off chain; its transaction is in the outbox."""
+    POSTED = "POSTED"
+    """The transaction was sent."""
+    VERIFIED = "VERIFIED"
+    """The Router accepted the proof."""
+    LOST = "LOST"
+    """The lease ran out or the worker died."""
+    REJECTED = "REJECTED"
+    """The prover failed, or its proof was refused off chain or on chain."""
+    SUPERSEDED = "SUPERSEDED"
+    """Another attempt won or the task ended."""
+
+
+TASK_TRANSITIONS: dict[TaskState, dict[TaskState, str]] = {
+    TaskState.RECEIVED: {
+        TaskState.OPEN: "task record mined",
+        TaskState.CANCELLED: "project cancelled",
+        TaskState.EXPIRED: "deadline passed",
+        TaskState.FAILED: "task record refused by the chain",
+    },
+    TaskState.OPEN: {
+        TaskState.SATISFIED: "assurance reached",
+        TaskState.CANCELLED: "project cancelled",
+        TaskState.EXPIRED: "deadline passed",
+        TaskState.FAILED: "retry cap reached",
+        TaskState.FROZEN: "two different outputs proven",
+        TaskState.RECEIVED: "reorg dropped the task record",
+    },
+    TaskState.SATISFIED: {
+        TaskState.SETTLED: "Router finalised the task",
+        TaskState.OPEN: "proof rejected on chain",
+        TaskState.FROZEN: "two different outputs proven",
+    },
+    TaskState.SETTLED: {
+        TaskState.FINAL: "settlement final",
+        TaskState.SATISFIED: "reorg dropped the settlement",
+        TaskState.FROZEN: "two different outputs proven",
+    },
+    TaskState.FINAL: {},
+    TaskState.FAILED: {},
+    TaskState.EXPIRED: {},
+    TaskState.CANCELLED: {},
+    TaskState.FROZEN: {},
+}
+
+ATTEMPT_TRANSITIONS: dict[AttemptState, dict[AttemptState, str]] = {
+    AttemptState.ASSIGNED: {
+        AttemptState.PROVING: "assignment mined, sent to the prover",
+        AttemptState.LOST: "lease expired or worker died",
+        AttemptState.REJECTED: "assignment refused by the chain",
+        AttemptState.SUPERSEDED: "task ended",
+    },
+    AttemptState.PROVING: {
+        AttemptState.PROVED: "proof verified off chain",
+        AttemptState.LOST: "lease expired or worker died",
+        AttemptState.REJECTED: "prover failed or proof refused",
+        AttemptState.SUPERSEDED: "task ended",
+    },
+    AttemptState.PROVED: {
+        AttemptState.POSTED: "settlement transaction sent",
+        AttemptState.REJECTED: "simulation refused the proof",
+        AttemptState.SUPERSEDED: "another attempt won",
+    },
+    AttemptState.POSTED: {
+        AttemptState.VERIFIED: "settlement transaction mined",
+        AttemptState.PROVED: "transaction lost",
+        AttemptState.REJECTED: "settlement transaction reverted",
+        AttemptState.SUPERSEDED: "another attempt won",
+    },
+    AttemptState.VERIFIED: {AttemptState.POSTED: "reorg dropped the transaction"},
+    AttemptState.LOST: {},
+    AttemptState.REJECTED: {},
+    AttemptState.SUPERSEDED: {},
+}
+
+TERMINAL_TASK_STATES = frozenset(state for state, ways in TASK_TRANSITIONS.items() if not ways)
+LIVE_ATTEMPT_STATES = frozenset(
+    {
+        AttemptState.ASSIGNED,
+        AttemptState.PROVING,
+        AttemptState.PROVED,
+        AttemptState.POSTED,
+        AttemptState.VERIFIED,
+    }
+)
+LEASED_ATTEMPT_STATES = frozenset({AttemptState.ASSIGNED, AttemptState.PROVING})
+"""The states in which the attempt keeps its prover Busy."""
+
+
+def mermaid() -> str:
+    """The docs page with both diagrams, drawn from the tables."""
+    parts = ["# States\n\nDrawn from `coordinator/ledger/transitions.py` by `make docs`; do not edit.\n"]
+    for title, table in (("Task", TASK_TRANSITIONS), ("Attempt", ATTEMPT_TRANSITIONS)):
+        lines = [f"\n## {title}\n\n```mermaid\nstateDiagram-v2"]
+        for source, ways in table.items():
+            lines += [f"    {source.value} --> {target.value}: {why}" for target, why in ways.items()]
+        parts.append("\n".join(lines) + "\n```\n")
+    return "".join(parts)
+
+
+if __name__ == "__main__":
+    print(mermaid(), end="")

@@ -1,0 +1,56 @@
+"""Settings of the service: defaults that work on one machine, each changed by a variable `W3BSTREAM_<NAME>`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+# Ray reads this when it is imported; with it every Ray process listens on loopback only.
+LOOPBACK_RAY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+
+
+class Settings(BaseSettings):
+    """What an operator may set. An empty URL means: start the embedded one."""
+
+    model_config = SettingsConfigDict(env_prefix="W3BSTREAM_", frozen=True, extra="forbid")
+
+    home: Path = Field(default_factory=lambda: Path(os.environ.get("W3BSTREAM_HOME", "~/.w3bstream")).expanduser())
+    """Where the installation keeps its ledger, streams, chain, keys and logs."""
+    ledger_url: str = ""
+    """SQLAlchemy URL; empty is SQLite in the home folder."""
+    nats_url: str = ""
+    """NATS with JetStream; empty starts the embedded server."""
+    chain_rpc_url: str = ""
+    """EVM JSON-RPC; empty starts the embedded chain."""
+    finality_depth: int = Field(default=0, ge=0)
+    """Blocks on top before a block counts as final, where the chain itself does not say `finalized`."""
+    ray_address: str = ""
+    """Ray cluster; empty starts a local one."""
+    provers: int = Field(default=2, ge=0, le=64)
+    """Prover workers to start in the embedded Ray."""
+    prover_threads: int = Field(default=0, ge=0)
+    """Threads a prover uses; 0 divides the cores among the workers."""
+    api_host: str = "127.0.0.1"
+    """Address the gRPC server listens on."""
+    api_port: int = Field(default=0, ge=0, le=65535)
+    """Port of the gRPC server; 0 takes a free one and writes it to `<home>/api.json`."""
+    lease_seconds: float = Field(default=30.0, gt=0)
+    """A lease that is not renewed for so long is lost."""
+    heartbeat_seconds: float = Field(default=2.0, gt=0)
+    """How often a worker must be heard; three missed ones make it Offline."""
+    attempt_cap: int = Field(default=5, ge=1)
+    """Attempts a task may lose before it fails."""
+    attempt_seconds: float = Field(default=600.0, gt=0)
+    """Longest time one attempt may take; the on-chain deadline follows from it."""
+    webhook_cap: int = Field(default=10, ge=1)
+    """Tries before a webhook message is dead."""
+    allow_loopback_webhooks: bool = True
+    """Loopback webhook URLs; set it to false wherever strangers may create endpoints."""
+
+    @property
+    def ledger(self) -> str:
+        """The ledger's URL, the default filled in."""
+        return self.ledger_url or f"sqlite+aiosqlite:///{self.home / 'ledger.db'}"

@@ -1,0 +1,114 @@
+"""The Statement: the one EIP-712 struct that every kind of proof is checked against (docs/reference/encodings.md §3).
+
+`inputs` opens to the roots, the window and the count; `output` is the hash of the program's public output; the digest
+binds both to a project version, a task, a program, a prover, a chain and a Router.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from eth_abi.abi import encode as abi_encode
+from eth_hash.auto import keccak
+
+STATEMENT_TYPE = (
+    b"Statement(uint256 projectId,uint32 projectVersion,bytes32 taskId,bytes32 inputs,bytes32 output,"
+    b"bytes32 programId,address prover)"
+)
+DOMAIN_TYPE = b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+
+
+@dataclass(frozen=True)
+class Domain:
+    """EIP-712 domain {name "W3bstream", version "1", chainId, verifyingContract = Router}."""
+
+    chain_id: int
+    """EIP-155 chain id."""
+    router: bytes
+    """Address of the Router, 20 bytes."""
+
+    def separator(self) -> bytes:
+        """The domain separator, 32 bytes (EIP-712)."""
+        return keccak(
+            abi_encode(
+                ["bytes32", "bytes32", "bytes32", "uint256", "address"],
+                [keccak(DOMAIN_TYPE), keccak(b"W3bstream"), keccak(b"1"), self.chain_id, self.router],
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What `inputs` commits to."""
+
+    readings_root: bytes
+    """Root of the window's readings, 32 bytes, below the field's order."""
+    device_set_root: bytes
+    """Root of the project version's device set, 32 bytes."""
+    window_start: int
+    """First position of the window in the project's DA stream, 1 or more."""
+    window_end: int
+    """First position after the window."""
+    count: int
+    """Accepted readings in the window."""
+
+    def commitment(self) -> bytes:
+        """`inputs`, 32 bytes."""
+        return keccak(abi_encode(OPENING_TYPES, self.words()))
+
+    def words(self) -> list[bytes | int]:
+        """The tuple in ABI order."""
+        return [self.readings_root, self.device_set_root, self.window_start, self.window_end, self.count]
+
+
+OPENING_TYPES = ["bytes32", "bytes32", "uint64", "uint64", "uint32"]
+
+
+def task_id(project_id: int, project_version: int, window_start: int, window_end: int) -> bytes:
+    """The task's id, 32 bytes: keccak256(abi.encode(projectId, projectVersion, windowStart, windowEnd))."""
+    return keccak(
+        abi_encode(
+            ["uint256", "uint32", "uint64", "uint64"], [project_id, project_version, window_start, window_end]
+        )
+    )
+
+
+def program_id(kind: str, artifact: bytes) -> bytes:
+    """The program's id, 32 bytes: keccak256(abi.encode(kind, artifact)); `artifact` is 32 bytes."""
+    return keccak(abi_encode(["string", "bytes32"], [kind, artifact]))
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What a proof proves, for whom, and where it counts."""
+
+    project_id: int
+    project_version: int
+    task_id: bytes
+    """32 bytes."""
+    inputs: bytes
+    """32 bytes, `Opening.commitment()`."""
+    output: bytes
+    """32 bytes, keccak256 of the public output."""
+    program_id: bytes
+    """32 bytes."""
+    prover: bytes
+    """Address that is paid, 20 bytes."""
+
+    def words(self) -> tuple[int, int, bytes, bytes, bytes, bytes, bytes]:
+        """The struct in ABI order, as a contract call takes it."""
+        return (
+            self.project_id,
+            self.project_version,
+            self.task_id,
+            self.inputs,
+            self.output,
+            self.program_id,
+            self.prover,
+        )
+
+    def digest(self, domain: Domain) -> bytes:
+        """EIP-712 digest, 32 bytes."""
+        types = ["bytes32", "uint256", "uint32", "bytes32", "bytes32", "bytes32", "bytes32", "address"]
+        struct = keccak(abi_encode(types, [keccak(STATEMENT_TYPE), *self.words()]))
+        return keccak(b"\x19\x01" + domain.separator() + struct)
