@@ -1,4 +1,4 @@
-"""Public signals of a circuit program, built from the Statement's parts and nothing else (docs/reference/encodings.md §4).
+"""Public signals of a circuit program, from the Statement's parts and nothing else (docs/reference/encodings.md §4).
 
 The adapter contract, the off-chain verifier and the prover all build them here or from the same text.
 """
@@ -36,7 +36,7 @@ def public_signals(statement_digest: bytes, opening: Opening, project_id: int, p
     """All public signals in the circuit's order.
 
     Parameters: `statement_digest` 32 bytes; `opening` what the Statement's `inputs` commits to; `project_id` uint64;
-    `public_output` the canonical ABI encoding. Raises InvalidInput W3B-4020 or Refused W3B-4020 for a value out of range.
+    `public_output` the canonical ABI encoding. Raises InvalidInput or Refused, both W3B-4020, for a value out of range.
     """
     device_set_root = int.from_bytes(opening.device_set_root, "big")
     readings_root = int.from_bytes(opening.readings_root, "big")

@@ -41,7 +41,9 @@ def _folder() -> Path:
     # Only its data files are wanted: importing the package would bring pandas into the process.
     spec = importlib.util.find_spec("vega_datasets")
     if spec is None or not spec.submodule_search_locations:
-        raise NotFound("W3B-8003", "the package vega-datasets is not installed", next_step="pip install 'w3bstream[demo]'")
+        raise NotFound(
+            "W3B-8003", "the package vega-datasets is not installed", next_step="pip install 'w3bstream[demo]'"
+        )
     return Path(next(iter(spec.submodule_search_locations))) / "_data"
 
 
@@ -50,7 +52,10 @@ def measurements(limit: int | None) -> list[Measurement]:
     stations = []
     for station, name in STATIONS.items():
         with (_folder() / name).open(newline="") as file:
-            rows = [Measurement(station, _time(row["date"]), round(float(row["temp"]) * SCALE)) for row in csv.DictReader(file)]
+            rows = [
+                Measurement(station, _time(row["date"]), round(float(row["temp"]) * SCALE))
+                for row in csv.DictReader(file)
+            ]
         stations.append(sorted(rows, key=lambda row: row.timestamp))
     turns = [row for pair in zip(*stations, strict=False) for row in pair]
     return turns if limit is None else turns[:limit]

@@ -50,6 +50,21 @@ class WebhookServiceStub:
                 request_serializer=w3bstream_dot_v1_dot_webhook__pb2.ListDeliveriesRequest.SerializeToString,
                 response_deserializer=w3bstream_dot_v1_dot_webhook__pb2.ListDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.SetWebhookDisabled = channel.unary_unary(
+                '/w3bstream.v1.WebhookService/SetWebhookDisabled',
+                request_serializer=w3bstream_dot_v1_dot_webhook__pb2.SetWebhookDisabledRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_webhook__pb2.Webhook.FromString,
+                _registered_method=True)
+        self.RotateWebhookSecret = channel.unary_unary(
+                '/w3bstream.v1.WebhookService/RotateWebhookSecret',
+                request_serializer=w3bstream_dot_v1_dot_webhook__pb2.RotateWebhookSecretRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_webhook__pb2.CreateWebhookResponse.FromString,
+                _registered_method=True)
+        self.ReplayMessage = channel.unary_unary(
+                '/w3bstream.v1.WebhookService/ReplayMessage',
+                request_serializer=w3bstream_dot_v1_dot_webhook__pb2.ReplayMessageRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_webhook__pb2.WebhookMessage.FromString,
+                _registered_method=True)
 
 
 class WebhookServiceServicer:
@@ -77,6 +92,27 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetWebhookDisabled(self, request, context):
+        """Stops deliveries to an endpoint, or starts them again; what is pending waits. Scope webhooks:write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateWebhookSecret(self, request, context):
+        """Gives an endpoint a new secret, shown in this answer only; also for one that a project file named. Scope webhooks:write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayMessage(self, request, context):
+        """Sends a message again from its first try: same webhook-id, same bytes. Scope webhooks:write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WebhookServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +130,21 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     servicer.ListDeliveries,
                     request_deserializer=w3bstream_dot_v1_dot_webhook__pb2.ListDeliveriesRequest.FromString,
                     response_serializer=w3bstream_dot_v1_dot_webhook__pb2.ListDeliveriesResponse.SerializeToString,
+            ),
+            'SetWebhookDisabled': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetWebhookDisabled,
+                    request_deserializer=w3bstream_dot_v1_dot_webhook__pb2.SetWebhookDisabledRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_webhook__pb2.Webhook.SerializeToString,
+            ),
+            'RotateWebhookSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateWebhookSecret,
+                    request_deserializer=w3bstream_dot_v1_dot_webhook__pb2.RotateWebhookSecretRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_webhook__pb2.CreateWebhookResponse.SerializeToString,
+            ),
+            'ReplayMessage': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayMessage,
+                    request_deserializer=w3bstream_dot_v1_dot_webhook__pb2.ReplayMessageRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_webhook__pb2.WebhookMessage.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +229,87 @@ class WebhookService:
             '/w3bstream.v1.WebhookService/ListDeliveries',
             w3bstream_dot_v1_dot_webhook__pb2.ListDeliveriesRequest.SerializeToString,
             w3bstream_dot_v1_dot_webhook__pb2.ListDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetWebhookDisabled(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.WebhookService/SetWebhookDisabled',
+            w3bstream_dot_v1_dot_webhook__pb2.SetWebhookDisabledRequest.SerializeToString,
+            w3bstream_dot_v1_dot_webhook__pb2.Webhook.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateWebhookSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.WebhookService/RotateWebhookSecret',
+            w3bstream_dot_v1_dot_webhook__pb2.RotateWebhookSecretRequest.SerializeToString,
+            w3bstream_dot_v1_dot_webhook__pb2.CreateWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayMessage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.WebhookService/ReplayMessage',
+            w3bstream_dot_v1_dot_webhook__pb2.ReplayMessageRequest.SerializeToString,
+            w3bstream_dot_v1_dot_webhook__pb2.WebhookMessage.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,12 @@ class WebhookServiceStub:
     """Lists endpoints. Scope webhooks:read."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.ListDeliveriesRequest, _webhook_pb2.ListDeliveriesResponse]
     """Lists messages with every try to deliver them, newest first. Scope webhooks:read."""
+    SetWebhookDisabled: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.SetWebhookDisabledRequest, _webhook_pb2.Webhook]
+    """Stops deliveries to an endpoint, or starts them again; what is pending waits. Scope webhooks:write."""
+    RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.RotateWebhookSecretRequest, _webhook_pb2.CreateWebhookResponse]
+    """Gives an endpoint a new secret, shown in this answer only; also for one that a project file named. Scope webhooks:write."""
+    ReplayMessage: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.ReplayMessageRequest, _webhook_pb2.WebhookMessage]
+    """Sends a message again from its first try: same webhook-id, same bytes. Scope webhooks:write."""
 
 @_typing.type_check_only
 class WebhookServiceAsyncStub(WebhookServiceStub):
@@ -51,6 +57,12 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Lists endpoints. Scope webhooks:read."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_webhook_pb2.ListDeliveriesRequest, _webhook_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """Lists messages with every try to deliver them, newest first. Scope webhooks:read."""
+    SetWebhookDisabled: _aio.UnaryUnaryMultiCallable[_webhook_pb2.SetWebhookDisabledRequest, _webhook_pb2.Webhook]  # type: ignore[assignment]
+    """Stops deliveries to an endpoint, or starts them again; what is pending waits. Scope webhooks:write."""
+    RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_pb2.RotateWebhookSecretRequest, _webhook_pb2.CreateWebhookResponse]  # type: ignore[assignment]
+    """Gives an endpoint a new secret, shown in this answer only; also for one that a project file named. Scope webhooks:write."""
+    ReplayMessage: _aio.UnaryUnaryMultiCallable[_webhook_pb2.ReplayMessageRequest, _webhook_pb2.WebhookMessage]  # type: ignore[assignment]
+    """Sends a message again from its first try: same webhook-id, same bytes. Scope webhooks:write."""
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
     """Webhooks: Standard Webhooks signatures over CloudEvents bodies."""
@@ -78,5 +90,29 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_pb2.ListDeliveriesResponse, _abc.Awaitable[_webhook_pb2.ListDeliveriesResponse]]:
         """Lists messages with every try to deliver them, newest first. Scope webhooks:read."""
+
+    @_abc_1.abstractmethod
+    def SetWebhookDisabled(
+        self,
+        request: _webhook_pb2.SetWebhookDisabledRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.Webhook, _abc.Awaitable[_webhook_pb2.Webhook]]:
+        """Stops deliveries to an endpoint, or starts them again; what is pending waits. Scope webhooks:write."""
+
+    @_abc_1.abstractmethod
+    def RotateWebhookSecret(
+        self,
+        request: _webhook_pb2.RotateWebhookSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.CreateWebhookResponse, _abc.Awaitable[_webhook_pb2.CreateWebhookResponse]]:
+        """Gives an endpoint a new secret, shown in this answer only; also for one that a project file named. Scope webhooks:write."""
+
+    @_abc_1.abstractmethod
+    def ReplayMessage(
+        self,
+        request: _webhook_pb2.ReplayMessageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.WebhookMessage, _abc.Awaitable[_webhook_pb2.WebhookMessage]]:
+        """Sends a message again from its first try: same webhook-id, same bytes. Scope webhooks:write."""
 
 def add_WebhookServiceServicer_to_server(servicer: WebhookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,149 @@
+"""IngestService: readings into a project's stream, and how its intake stands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from coordinator.api import render
+from coordinator.api.auth import Caller, current_caller, require_still_valid
+from coordinator.api.paging import make_token, page_size, read_token
+from coordinator.api.reading_check import ReadingCheck
+from coordinator.api.surroundings import IntakeDoor
+from coordinator.intake.status import dead_letters, stats
+from coordinator.ledger.store import Ledger
+from verifier.errors import InvalidInput, NotFound, Unavailable, W3bstreamError
+from verifier.reading import Reading
+from w3bstream.v1 import ingest_pb2, ingest_pb2_grpc
+
+MAX_READINGS = 256
+"""Readings of one message of the stream."""
+MAX_REFUSALS = 100
+"""Refusals that a summary names."""
+
+
+@dataclass
+class _Tally:
+    """What became of the readings of one call so far."""
+
+    received: int = 0
+    accepted: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    last_position: int = 0
+    refusals: list[ingest_pb2.Refusal] = field(default_factory=list)
+
+    def refuse(self, index: int, error: W3bstreamError) -> None:
+        self.refused += 1
+        if len(self.refusals) < MAX_REFUSALS:
+            self.refusals.append(ingest_pb2.Refusal(index=index, code=error.code, message=error.message))
+
+    def summary(self) -> ingest_pb2.IngestSummary:
+        self.refusals.sort(key=lambda refusal: refusal.index)
+        return ingest_pb2.IngestSummary(
+            received=self.received,
+            accepted=self.accepted,
+            duplicates=self.duplicates,
+            refused=self.refused,
+            refusals=self.refusals,
+            last_position=self.last_position,
+        )
+
+
+class IngestService(ingest_pb2_grpc.IngestServiceServicer):
+    """Takes readings message by message: the next is read from the wire once this one is durable, which holds a sender
+    that is faster than the stream back."""
+
+    def __init__(self, ledger: Ledger, intake: IntakeDoor, check: ReadingCheck) -> None:
+        self._ledger = ledger
+        self._intake = intake
+        self._check = check
+
+    async def Ingest(
+        self, request_iterator: AsyncIterator[ingest_pb2.IngestRequest], context: object
+    ) -> ingest_pb2.IngestSummary:
+        """Publish what passes every check; name what does not."""
+        caller, tally = current_caller(), _Tally()
+        async for message in request_iterator:
+            async with self._ledger.reading() as session:
+                await require_still_valid(session, caller)
+            await self._take(caller, tally, message.readings)
+        return tally.summary()
+
+    async def _take(self, caller: Caller, tally: _Tally, messages: Sequence[bytes]) -> None:
+        first = tally.received
+        tally.received += len(messages)
+        good: list[tuple[int, Reading]] = []
+        for index, verdict in enumerate(await self._check.check(caller, messages[:MAX_READINGS]), first):
+            if isinstance(verdict, Reading):
+                good.append((index, verdict))
+            else:
+                tally.refuse(index, verdict)
+        excess = InvalidInput("W3B-7010", f"a message holds at most {MAX_READINGS} readings", field="readings")
+        for index in range(first + MAX_READINGS, tally.received):
+            tally.refuse(index, excess)
+        for project_id, group in groupby(good, key=lambda each: each[1].project):
+            await self._publish(tally, project_id, list(group))
+
+    async def _publish(self, tally: _Tally, project_id: int, readings: Sequence[tuple[int, Reading]]) -> None:
+        try:
+            published = await self._intake.publish(project_id, [reading for _, reading in readings])
+        except NotFound as error:
+            for index, _ in readings:
+                tally.refuse(index, error)
+            return
+        except Unavailable as error:
+            sent = tally.accepted + tally.duplicates
+            raise Unavailable(
+                error.code,
+                f"{error.message}; of this call {sent} readings were stored before",
+                field=error.field,
+                next_step="Send the call's readings again: those that are in the stream are not added twice.",
+            ) from error
+        for each in published:
+            tally.duplicates += each.duplicate
+            tally.accepted += not each.duplicate
+            tally.last_position = max(tally.last_position, each.position)
+
+    async def GetIntake(self, request: ingest_pb2.GetIntakeRequest, context: object) -> ingest_pb2.IntakeStatus:
+        """How the project's intake stands."""
+        current_caller().require_project(request.project_id)
+        async with self._ledger.reading() as session:
+            found = await stats(session, request.project_id)
+        return ingest_pb2.IntakeStatus(
+            project_id=found.project_id,
+            accepted=found.accepted,
+            refused=found.refused,
+            gaps=[
+                ingest_pb2.Gap(
+                    device=gap.device,
+                    first_missing=gap.first_missing,
+                    last_missing=gap.last_missing,
+                    missing=gap.missing,
+                )
+                for gap in found.gaps
+            ],
+            next_position=found.next_position,
+            window_start=found.window_start,
+            open_readings=found.open_readings,
+            stopped="the project is paused" if found.paused else self._intake.stopped(request.project_id),
+        )
+
+    async def ListDeadLetters(
+        self, request: ingest_pb2.ListDeadLettersRequest, context: object
+    ) -> ingest_pb2.ListDeadLettersResponse:
+        """A page of refused messages, newest first."""
+        current_caller().require_project(request.project_id)
+        size, scope = page_size(request.page_size), ("ListDeadLetters", request.project_id)
+        cursor = read_token(scope, request.page_token, (int,))
+        async with self._ledger.reading() as session:
+            before = int(cursor[0]) if cursor else None
+            rows = await dead_letters(session, request.project_id, before=before, limit=size)
+            more = len(rows) == size and await dead_letters(
+                session, request.project_id, before=rows[-1].position, limit=1
+            )
+        return ingest_pb2.ListDeadLettersResponse(
+            dead_letters=[render.dead_letter(row) for row in rows],
+            next_page_token=make_token(scope, (rows[-1].position,)) if more else "",
+        )

@@ -1,0 +1,155 @@
+"""ProjectService: projects and their versions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from sqlmodel import col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from coordinator.api import render
+from coordinator.api.auth import current_caller
+from coordinator.api.idempotency import Once
+from coordinator.api.paging import make_token, page_size, read_token
+from coordinator.api.surroundings import Installation
+from coordinator.ledger.store import Ledger
+from coordinator.ledger.tables import DeviceRow, OutboxTxRow, ProjectVersionRow
+from coordinator.projects import service
+from coordinator.projects.file import parse_project_file
+from coordinator.projects.programs import Manifest
+from coordinator.webhooks.ssrf import UrlPolicy
+from verifier.errors import InvalidInput
+from w3bstream.v1 import project_pb2, project_pb2_grpc
+
+MAX_FILE = 1 << 20
+"""Bytes of a project file; 1,024 devices take about 250 KiB."""
+
+
+class ProjectService(project_pb2_grpc.ProjectServiceServicer):
+    """Creates, publishes, pauses, resumes and shows projects."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        installation: Installation,
+        urls: UrlPolicy,
+        programs: Mapping[str, Manifest] | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._installation = installation
+        self._urls = urls
+        self._programs = programs
+
+    async def CreateProject(self, request: project_pb2.CreateProjectRequest, context: object) -> project_pb2.Project:
+        """Create a project; its id on chain is its id here."""
+        caller = current_caller()
+        caller.require_all_projects()
+        once = Once(caller, "CreateProject", request)
+        async with self._ledger.transaction() as session:
+            answer = await once.answered(session, project_pb2.Project)
+            if answer is not None:
+                return answer
+            now = self._ledger.clock()
+            installation = self._installation
+            row = await service.create_project(
+                session, now, request.name, caller.key_id, deployment=installation.deployment, owner=installation.owner
+            )
+            answer = render.project(row)
+            await once.store(session, now, answer)
+        return answer
+
+    async def PublishVersion(
+        self, request: project_pb2.PublishVersionRequest, context: object
+    ) -> project_pb2.ProjectVersion:
+        """Publish the next version. Its programs are made ready first, which takes minutes for a new one."""
+        caller = current_caller()
+        caller.require_project(request.project_id)
+        once = Once(caller, "PublishVersion", request)
+        if len(request.file.encode()) > MAX_FILE:
+            raise InvalidInput("W3B-7008", f"the project file is larger than {MAX_FILE} bytes", field="file")
+        async with self._ledger.reading() as session:
+            answer = await once.answered(session, project_pb2.ProjectVersion)
+            if answer is not None:
+                return answer
+            await service.get_project(session, request.project_id)
+        file = await asyncio.to_thread(parse_project_file, request.file, self._programs)
+        prepared = await self._installation.prepare(file)
+        async with self._ledger.transaction() as session:
+            answer = await once.answered(session, project_pb2.ProjectVersion)
+            if answer is not None:
+                return answer
+            now = self._ledger.clock()
+            row = await service.publish_version(
+                session,
+                now,
+                request.project_id,
+                file,
+                deployment=self._installation.deployment,
+                prepared=prepared,
+                webhooks=self._urls,
+            )
+            answer = render.project_version(row, len(file.devices), "")
+            await once.store(session, now, answer)
+        return answer
+
+    async def PauseProject(self, request: project_pb2.PauseProjectRequest, context: object) -> project_pb2.Project:
+        """Pause; once more changes nothing."""
+        current_caller().require_project(request.project_id)
+        async with self._ledger.transaction() as session:
+            deployment = self._installation.deployment
+            row = await service.pause_project(session, self._ledger.clock(), request.project_id, deployment)
+        return render.project(row)
+
+    async def ResumeProject(self, request: project_pb2.ResumeProjectRequest, context: object) -> project_pb2.Project:
+        """Resume; once more changes nothing."""
+        current_caller().require_project(request.project_id)
+        async with self._ledger.transaction() as session:
+            deployment = self._installation.deployment
+            row = await service.resume_project(session, self._ledger.clock(), request.project_id, deployment)
+        return render.project(row)
+
+    async def GetProject(
+        self, request: project_pb2.GetProjectRequest, context: object
+    ) -> project_pb2.GetProjectResponse:
+        """The project with all its versions, oldest first."""
+        current_caller().require_project(request.project_id)
+        async with self._ledger.reading() as session:
+            row = await service.get_project(session, request.project_id)
+            versions = await _versions(session, request.project_id)
+        return project_pb2.GetProjectResponse(project=render.project(row), versions=versions)
+
+    async def ListProjects(
+        self, request: project_pb2.ListProjectsRequest, context: object
+    ) -> project_pb2.ListProjectsResponse:
+        """A page of the projects that the key may see."""
+        caller = current_caller()
+        size, scope = page_size(request.page_size), ("ListProjects", caller.project_id)
+        cursor = read_token(scope, request.page_token, (int,))
+        async with self._ledger.reading() as session:
+            after = int(cursor[0]) if cursor else 0
+            # One row tells whether there is a next page; the room serves at most 200.
+            rows = await service.list_projects(session, after=after, limit=size, only=caller.project_id)
+            more = len(rows) == size and await service.list_projects(
+                session, after=rows[-1].id or 0, limit=1, only=caller.project_id
+            )
+        return project_pb2.ListProjectsResponse(
+            projects=[render.project(row) for row in rows],
+            next_page_token=make_token(scope, (rows[-1].id or 0,)) if more else "",
+        )
+
+
+async def _versions(session: AsyncSession, project_id: int) -> list[project_pb2.ProjectVersion]:
+    versions = await session.exec(
+        select(ProjectVersionRow, OutboxTxRow.tx_hash)
+        .outerjoin(OutboxTxRow, col(OutboxTxRow.id) == col(ProjectVersionRow.publish_tx))
+        .where(ProjectVersionRow.project_id == project_id)
+        .order_by(col(ProjectVersionRow.version))
+    )
+    counted = await session.exec(
+        select(DeviceRow.version, func.count())
+        .where(DeviceRow.project_id == project_id)
+        .group_by(col(DeviceRow.version))
+    )
+    devices = dict(counted.all())
+    return [render.project_version(row, devices.get(row.version, 0), tx_hash or "") for row, tx_hash in versions]

@@ -1,0 +1,197 @@
+"""The gRPC server: every service behind the gate, health, reflection, limits, and the file that says where it is."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health
+from grpc_reflection.v1alpha import reflection
+
+from coordinator.api.admin import AdminService
+from coordinator.api.gate import Gate
+from coordinator.api.ingest import IngestService
+from coordinator.api.program_outputs import OutputsOf, manifest_outputs
+from coordinator.api.projects import ProjectService
+from coordinator.api.provers import EVERY_PROVER, ProverService
+from coordinator.api.reading_check import ReadingCheck
+from coordinator.api.submit import Submit
+from coordinator.api.surroundings import Installation, IntakeDoor, SignatureChecker
+from coordinator.api.tail import Tail
+from coordinator.api.tasks import TaskService, task_topics
+from coordinator.api.webhooks import WebhookService
+from coordinator.intake.crypto_pool import CryptoPool
+from coordinator.ledger.store import Ledger
+from coordinator.ledger.tables import ProverEventRow, TaskEventRow
+from coordinator.projects.programs import Manifest
+from coordinator.settings import Settings
+from coordinator.webhooks.ssrf import GuardedClient, UrlPolicy
+from w3bstream.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    ingest_pb2,
+    ingest_pb2_grpc,
+    project_pb2,
+    project_pb2_grpc,
+    prover_pb2,
+    prover_pb2_grpc,
+    task_pb2,
+    task_pb2_grpc,
+    webhook_pb2,
+    webhook_pb2_grpc,
+)
+
+MAX_MESSAGE = 4 << 20
+"""Bytes of one request message."""
+MAX_CALLS = 4096
+"""Calls under way at once, watches included; one more is answered RESOURCE_EXHAUSTED."""
+ADDRESS_FILE = "api.json"
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE),
+    ("grpc.max_metadata_size", 16 << 10),
+    # Two servers on one port would share its callers without a word.
+    ("grpc.so_reuseport", 0),
+    # A watch may be silent for long: ping it, and let clients ping, but not in a flood.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 3),
+)
+_SERVICES = (
+    project_pb2.DESCRIPTOR.services_by_name["ProjectService"].full_name,
+    task_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
+    ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name,
+    prover_pb2.DESCRIPTOR.services_by_name["ProverService"].full_name,
+    webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"].full_name,
+    admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+)
+
+log = structlog.get_logger(__name__)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _write_address(path: Path, target: str) -> None:
+    """Write `{"target": …}` so that a reader finds the old file or the new one, whole."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.write_text(json.dumps({"target": target}) + "\n")
+    os.replace(draft, path)
+
+
+class ApiServer:
+    """The API of one installation.
+
+    Parameters: `intake` and `installation` are the rooms around it; `signatures` checks device signatures (default: two
+    worker processes, started when first needed); `urls` guards webhook URLs (default: by the settings); `programs` are
+    the manifests that project files may name (default: the installed ones); `outputs_of` names a program's outputs;
+    `tls` are server credentials, without which a host other than loopback is served in clear, with a warning.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: Settings,
+        *,
+        intake: IntakeDoor,
+        installation: Installation,
+        signatures: SignatureChecker | None = None,
+        urls: GuardedClient | None = None,
+        programs: Mapping[str, Manifest] | None = None,
+        outputs_of: OutputsOf = manifest_outputs,
+        tls: grpc.ServerCredentials | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._settings = settings
+        self._intake = intake
+        self._installation = installation
+        self._own_pool = CryptoPool(2) if signatures is None else None
+        self._signatures: SignatureChecker = signatures or self._own_pool or CryptoPool(2)
+        self._urls = urls or GuardedClient(UrlPolicy(allow_loopback=settings.allow_loopback_webhooks))
+        self._programs = programs
+        self._outputs_of = outputs_of
+        self._tls = tls
+        self._tails: tuple[Tail[TaskEventRow], Tail[ProverEventRow]] = (
+            Tail(ledger, TaskEventRow, task_topics),
+            Tail(ledger, ProverEventRow, lambda row: (EVERY_PROVER,)),
+        )
+        self._health = health.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+        self._target = ""
+
+    @property
+    def address_file(self) -> Path:
+        """`<home>/api.json`, which tells clients on this machine where the API is."""
+        return self._settings.home / ADDRESS_FILE
+
+    async def start(self) -> tuple[str, int]:
+        """Listen and serve; returns (host, port). Raises OSError when the address cannot be had."""
+        host = self._settings.api_host
+        server = grpc.aio.server(interceptors=[Gate(self._ledger)], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+        self._register(server)
+        port = self._bind(server, host, self._settings.api_port)
+        for tail in self._tails:
+            tail.start()
+        await server.start()
+        for name in ("", *_SERVICES):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._server = server
+        self._target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        _write_address(self.address_file, self._target)
+        log.info("api_started", target=self._target, tls=self._tls is not None)
+        return host, port
+
+    def _bind(self, server: grpc.aio.Server, host: str, port: int) -> int:
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            if self._tls is not None:
+                return int(server.add_secure_port(address, self._tls))
+            if not _is_loopback(host):
+                log.warning("api_without_tls", host=host, advice="put a proxy that ends TLS in front of it")
+            return int(server.add_insecure_port(address))
+        except RuntimeError as error:
+            raise OSError(f"the API cannot listen on {address}: {error}") from error
+
+    def _register(self, server: grpc.aio.Server) -> None:
+        ledger, installation, urls = self._ledger, self._installation, self._urls
+        check = ReadingCheck(ledger, self._intake, self._signatures)
+        tasks, provers = self._tails
+        project_pb2_grpc.add_ProjectServiceServicer_to_server(
+            ProjectService(ledger, installation, urls.policy, self._programs), server
+        )
+        task_pb2_grpc.add_TaskServiceServicer_to_server(
+            TaskService(ledger, tasks, Submit(ledger, self._intake, check), self._outputs_of), server
+        )
+        ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(ledger, self._intake, check), server)
+        prover_pb2_grpc.add_ProverServiceServicer_to_server(ProverService(ledger, provers), server)
+        webhook_pb2_grpc.add_WebhookServiceServicer_to_server(WebhookService(ledger, urls), server)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(ledger, installation), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((*_SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+
+    async def stop(self, grace: float = 5.0) -> None:
+        """Refuse new calls, end watches so that their clients come back, give the rest `grace` seconds."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        await self._health.enter_graceful_shutdown()
+        for tail in self._tails:
+            await tail.stop()
+        await server.stop(grace)
+        await self._urls.close()
+        if self._own_pool is not None:
+            self._own_pool.close()
+        if self.address_file.is_file() and json.loads(self.address_file.read_text()) == {"target": self._target}:
+            self.address_file.unlink()
+        log.info("api_stopped")

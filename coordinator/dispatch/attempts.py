@@ -1,0 +1,189 @@
+"""How attempts begin and end in the ledger, and what their end means for the task. Each function is called in a
+transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy import func, update
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from coordinator.dispatch.snapshot import LEASED, LOST, PROVEN
+from coordinator.ledger.store import get_task, move_attempt, move_task, record_event
+from coordinator.ledger.tables import AttemptRow, ProjectVersionRow, TaskRow
+from coordinator.ledger.transitions import TERMINAL_TASK_STATES, AttemptState, TaskState
+from coordinator.scheduling.assurance import Assurance, Proven, Verdict, judge
+from coordinator.scheduling.retry import is_exhausted, next_delay_ms
+from coordinator.scheduling.values import Lease, Limits
+from verifier.errors import Conflict, NotFound
+
+TaskEnded = Callable[[AsyncSession, int, TaskRow], Awaitable[None]]
+"""Called in the same transaction with (session, now, task) when a task becomes FAILED, EXPIRED or FROZEN."""
+
+
+async def assign(session: AsyncSession, now: int, lease: Lease, prover_address: str) -> AttemptRow:
+    """Record a lease: an attempt ASSIGNED under the task's next fence.
+
+    Raises Conflict (W3B-3001) when the task is not OPEN any more, NotFound (W3B-2005) when its version has no program
+    of the kind.
+    """
+    task = await get_task(session, lease.task_id)
+    if task.state != TaskState.OPEN.value:
+        raise Conflict("W3B-3001", f"task {task.id} is {task.state} and takes no attempt", field="state")
+    attempt = AttemptRow(
+        task_id=task.id,
+        kind=lease.kind,
+        program_id=await _program_id(session, task, lease.kind),
+        prover_id=lease.prover_id,
+        prover_address=prover_address,
+        fence=task.next_fence,
+        lease_expires_at=lease.expires_at,
+        heartbeat_at=now,
+        deadline_at=lease.deadline_at,
+        created_at=now,
+        updated_at=now,
+    )
+    taken = await session.exec(
+        update(TaskRow)
+        .where(col(TaskRow.id) == task.id, col(TaskRow.next_fence) == attempt.fence)
+        .values(next_fence=attempt.fence + 1)
+    )
+    if taken.rowcount != 1:
+        raise Conflict("W3B-3001", f"task {task.id} was given to another prover meanwhile", field="fence")
+    session.add(attempt)
+    await session.flush()
+    await record_event(
+        session,
+        now,
+        task,
+        subject="attempt",
+        source="",
+        target=AttemptState.ASSIGNED,
+        reason=f"leased to {lease.prover_id}",
+        attempt_id=attempt.id,
+    )
+    return attempt
+
+
+async def _program_id(session: AsyncSession, task: TaskRow, kind: str) -> str:
+    version = await session.get(ProjectVersionRow, (task.project_id, task.version))
+    for program in version.programs if version is not None else ():
+        if program["kind"] == kind:
+            return str(program["program_id"])
+    raise NotFound(
+        "W3B-2005", f"version {task.version} of project {task.project_id} has no program of kind {kind}", field="kind"
+    )
+
+
+async def lose(
+    session: AsyncSession,
+    now: int,
+    attempt_id: int,
+    fence: int,
+    target: AttemptState,
+    *,
+    limits: Limits,
+    ended: TaskEnded,
+    reason: str,
+    code: str,
+) -> None:
+    """End an attempt as LOST or REJECTED and count it. Raises what `move_attempt` raises."""
+    attempt = await move_attempt(session, now, attempt_id, fence, target, reason=reason, code=code)
+    await recount(session, now, attempt.task_id, limits, ended)
+
+
+async def recount(session: AsyncSession, now: int, task_id: str, limits: Limits, ended: TaskEnded) -> None:
+    """Count an OPEN task's lost attempts, set the pause that follows, and end the task at the cap.
+
+    The count is taken from the attempts themselves, so that it is right whoever ended them and however often it is
+    called. An attempt that is still under way is waited for.
+    """
+    task = await get_task(session, task_id)
+    if task.state != TaskState.OPEN.value:
+        return
+    lost = await _count(session, task_id, LOST)
+    if lost > task.attempts_used:
+        await session.exec(
+            update(TaskRow)
+            .where(col(TaskRow.id) == task_id)
+            .values(attempts_used=lost, next_attempt_at=now + next_delay_ms(lost, task_id, limits), updated_at=now)
+        )
+    if is_exhausted(lost, limits) and not await _count(session, task_id, LEASED):
+        reason = f"{lost} attempts failed, the cap is {limits.attempt_cap}"
+        await end_task(session, now, task_id, TaskState.FAILED, ended, reason=reason, code="W3B-3005")
+
+
+async def _count(session: AsyncSession, task_id: str, states: Any) -> int:
+    counted = await session.exec(
+        select(func.count()).where(col(AttemptRow.task_id) == task_id, col(AttemptRow.state).in_(states))
+    )
+    return counted.one()
+
+
+async def end_task(
+    session: AsyncSession, now: int, task_id: str, target: TaskState, ended: TaskEnded, *, reason: str, code: str
+) -> None:
+    """Move a task to FAILED, EXPIRED or FROZEN, take the lease from its attempts, and tell `ended`."""
+    task = await move_task(session, now, task_id, target, reason=reason, code=code)
+    await supersede(session, now, task_id, "task ended", (*LEASED, AttemptState.PROVED.value))
+    await ended(session, now, task)
+
+
+async def supersede(session: AsyncSession, now: int, task_id: str, reason: str, states: Any = LEASED) -> None:
+    """End the task's attempts that are in `states` as SUPERSEDED."""
+    rows = await session.exec(
+        select(AttemptRow.id, AttemptRow.fence).where(
+            col(AttemptRow.task_id) == task_id, col(AttemptRow.state).in_(states)
+        )
+    )
+    for attempt_id, fence in rows.all():
+        assert attempt_id is not None
+        await move_attempt(session, now, attempt_id, fence, AttemptState.SUPERSEDED, reason=reason)
+
+
+async def assurance_of(session: AsyncSession, task: TaskRow) -> Assurance:
+    """Judge the task's verified proofs."""
+    rows = await session.exec(
+        select(AttemptRow.kind, AttemptRow.output).where(
+            col(AttemptRow.task_id) == task.id, col(AttemptRow.state).in_(PROVEN)
+        )
+    )
+    return judge(task.kinds, task.threshold, [Proven(kind, output) for kind, output in rows])
+
+
+async def reach(session: AsyncSession, now: int, task_id: str, ended: TaskEnded) -> None:
+    """Draw the consequence of the task's proofs: SATISFIED at the threshold, FROZEN when two outputs are proven."""
+    task = await get_task(session, task_id)
+    if TaskState(task.state) in TERMINAL_TASK_STATES or task.state == TaskState.RECEIVED.value:
+        return
+    found = await assurance_of(session, task)
+    if found.verdict is Verdict.CONFLICT:
+        reason = f"proofs of {', '.join(sorted(found.kinds))} have different outputs"
+        await end_task(session, now, task_id, TaskState.FROZEN, ended, reason=reason, code="W3B-3010")
+    elif found.verdict is Verdict.SATISFIED and task.state == TaskState.OPEN.value:
+        await move_task(
+            session,
+            now,
+            task_id,
+            TaskState.SATISFIED,
+            output=found.output,
+            public_output=await _public_output(session, task_id, found.output),
+        )
+        await supersede(session, now, task_id, "another attempt won")
+
+
+async def _public_output(session: AsyncSession, task_id: str, output: str) -> bytes:
+    rows = await session.exec(
+        select(AttemptRow.public_output)
+        .where(
+            col(AttemptRow.task_id) == task_id,
+            col(AttemptRow.output) == output,
+            col(AttemptRow.state).in_(PROVEN),
+        )
+        .limit(1)
+    )
+    public_output = rows.one()
+    assert public_output is not None, "a proven attempt keeps its public output"
+    return public_output

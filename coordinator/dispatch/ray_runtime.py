@@ -1,0 +1,100 @@
+"""Starting Ray so that it listens on loopback only, asks for a token, and finds our code.
+
+The only other file that imports Ray is `ray_pool.py`. Both do so late: Ray reads `RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER`,
+`RAY_AUTH_MODE` and `RAY_AUTH_TOKEN_PATH` once, when it is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from coordinator.settings import LOOPBACK_RAY
+from verifier.errors import Unavailable
+
+OBJECT_STORE_BYTES = 200 * 1024 * 1024
+"""Proofs and tasks are kilobytes; Ray's own default would take a third of the memory."""
+NAMESPACE = "w3bstream"
+SOURCE_ROOT = Path(__file__).resolve().parents[2]
+"""Where the packages `provers` and `verifier` are imported from."""
+
+
+def resource_name(kind: str) -> str:
+    """Ray's custom resource for a kind: `zkp.groth16` is `prover_zkp_groth16`. One worker takes one."""
+    return "prover_" + kind.replace(".", "_").replace("-", "_")
+
+
+def write_token(path: Path) -> None:
+    """Make the cluster's token once, 64 hex digits, mode 600."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with os.fdopen(handle, "w") as file:
+        file.write(secrets.token_hex(32))
+
+
+def prepare_environment(home: Path, *, local: bool) -> None:
+    """Set what Ray reads at import. Raises Unavailable (W3B-8002) when Ray was imported before with other values.
+
+    A cluster of the operator's own keeps the operator's token settings.
+    """
+    wanted = dict(LOOPBACK_RAY)
+    if local:
+        token = home / "ray" / "auth_token"
+        write_token(token)
+        wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        os.environ.pop("RAY_AUTH_TOKEN", None)
+    if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in LOOPBACK_RAY.items()):
+        raise Unavailable("W3B-8002", "Ray was imported before its loopback settings were made")
+    os.environ.update(wanted)
+
+
+def start_ray(home: Path, capacity: Mapping[str, int], address: str = "") -> bool:
+    """Connect to the cluster at `address`, or start a local one with room for `capacity` workers by kind. Blocks for
+    some seconds: call it in a thread.
+
+    Returns whether this call started or joined it; False when this process is connected already. Raises Unavailable
+    (W3B-8002).
+    """
+    prepare_environment(home, local=not address)
+    import ray
+
+    if ray.is_initialized():
+        return False
+    settings: dict[str, Any] = {"address": address}
+    if not address:
+        settings = {
+            "address": "local",
+            "num_cpus": max(1, os.cpu_count() or 1),
+            "resources": {resource_name(kind): float(count) for kind, count in capacity.items()},
+            "object_store_memory": OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
+    try:
+        ray.init(namespace=NAMESPACE, log_to_driver=False, configure_logging=False, **settings)
+    except Exception as error:  # Ray raises many types here, and each means that there is no cluster
+        raise Unavailable("W3B-8002", f"Ray did not start: {error}") from error
+    return True
+
+
+def stop_ray() -> None:
+    """Leave the cluster; a local one ends. Blocks for a second or two."""
+    import ray
+
+    ray.shutdown()
+
+
+def worker_environment(threads: int, *, local: bool, import_paths: tuple[Path, ...] = ()) -> dict[str, str]:
+    """Environment of a worker: threads of native code, and on this machine where to import our packages from."""
+    environment = {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    if local:
+        paths = [str(SOURCE_ROOT), *(str(path) for path in import_paths)]
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+    return environment

@@ -1,0 +1,77 @@
+"""The chain of the embedded profile: our own node as a child process, in whose genesis the coordinator has funds."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import structlog
+
+from l1.chain.genesis import DEFAULT_CHAIN_ID, Genesis, GenesisAccount
+from l1.process import ChainProcess, ChainProcessError
+from verifier.errors import Unavailable
+
+log = structlog.get_logger(__name__)
+
+FUNDS_WEI = 10**24
+"""What the coordinator's account starts with: a million coins, for fees only."""
+LOOK_SECONDS = 0.5
+
+
+class EmbeddedChain:
+    """Runs `python -m l1` in `<home>/chain` and starts it again, on the same port, when it dies."""
+
+    def __init__(self, home: Path, funded: str, finality_depth: int) -> None:
+        self._folder = home / "chain"
+        self._funded = bytes.fromhex(funded.removeprefix("0x"))
+        self._options = ("--finality-depth", str(finality_depth))
+        self._process: ChainProcess | None = None
+        self._stopping = asyncio.Event()
+        self.rpc_url = ""
+        """Where JSON-RPC answers; the same after a restart."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the node runs."""
+        return self._process is not None and self._process.running
+
+    def start(self) -> None:
+        """Start the node and wait until it answers. Raises Unavailable (W3B-8002).
+
+        Blocks for about a second, in the caller's thread: the child dies with the thread that started it.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        genesis = self._folder / "genesis.json"
+        if not genesis.exists():
+            funded = Genesis(chain_id=DEFAULT_CHAIN_ID, alloc={self._funded: GenesisAccount(balance=FUNDS_WEI)})
+            draft = genesis.with_suffix(".new")
+            draft.write_text(funded.to_json())
+            draft.replace(genesis)
+        port = int(self.rpc_url.rsplit(":", 1)[1]) if self.rpc_url else 0
+        try:
+            self._process = ChainProcess(self._folder, genesis, port=port, options=self._options)
+        except ChainProcessError as error:
+            raise Unavailable("W3B-8002", f"the chain did not start: {error}") from error
+        self.rpc_url = self._process.rpc_url
+
+    async def run(self) -> None:
+        """Keep it alive until `stop`. Raises Unavailable (W3B-8002) when it cannot be started again."""
+        while not self._stopping.is_set():
+            if not self.running:
+                log.error("chain_died", code="W3B-8002", folder=str(self._folder))
+                self.start()
+                log.info("chain_restarted", rpc_url=self.rpc_url)
+            try:
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    def stop(self) -> None:
+        """Make `run` end; the node itself goes on until `end`."""
+        self._stopping.set()
+
+    async def end(self) -> None:
+        """SIGTERM to the node, and wait."""
+        if self._process is not None:
+            await asyncio.to_thread(self._process.stop)

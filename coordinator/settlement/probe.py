@@ -1,0 +1,49 @@
+"""Questions to the contracts: is the effect that a transaction was to have there already, and who brought it about?"""
+
+from __future__ import annotations
+
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProjectVersionRow
+from coordinator.settlement.chain import Chain, Receipt, Reverted
+from verifier import bindings
+from verifier.bindings.abi import decode_result, event_topic
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+async def settled_by(chain: Chain, sender: str, router: str, attempt: AttemptRow) -> Receipt | None:
+    """The receipt of the transaction in which the Router accepted a proof of the attempt's task and kind."""
+    task_id, kind = _bytes(attempt.task_id), bindings.kind_hash(attempt.kind)
+    answer = await chain.call(sender, router, bindings.call_task_state(task_id))
+    for verification in bindings.decode_task_state(answer).verifications:
+        if verification.kind == kind:
+            topics = [event_topic("Router", "ProofVerified"), task_id, kind]
+            for tx_hash, _ in await chain.logs(router, topics, verification.block_number):
+                return await chain.receipt(tx_hash)
+    return None
+
+
+async def is_done(session: AsyncSession, chain: Chain, sender: str, row: OutboxTxRow) -> bool:
+    """Whether the effect of a transaction without a receipt of interest is there.
+
+    The errors that bring us here (`verdicts.judge`) settle it but for two, which also hold when somebody else took the
+    project id or published another version: these are compared with the chain.
+    """
+    try:
+        if row.purpose == "create_project":
+            answer = await chain.call(sender, row.to, bindings.call_project(row.ref["project_id"]))
+            return bindings.decode_project(answer).owner == _bytes(sender)
+        if row.purpose == "publish_version":
+            project_id, number = row.ref["project_id"], row.ref["version"]
+            call = bindings.encode_call("ProjectRegistry", "versionOf", project_id, number)
+            ((_, config_hash, *_),) = decode_result(
+                "ProjectRegistry", "versionOf", await chain.call(sender, row.to, call)
+            )
+            version = await session.get_one(ProjectVersionRow, (project_id, number))
+            return bool(config_hash == _bytes(version.config_hash))
+    except Reverted:  # no such project or version
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""What the fate of a settle transaction means for its attempt and its task."""
+
+from __future__ import annotations
+
+from sqlalchemy import update
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from coordinator.ledger.store import get_task, move_attempt, move_task, record_event
+from coordinator.ledger.tables import AttemptRow, OutboxTxRow, TaskRow
+from coordinator.ledger.transitions import TASK_TRANSITIONS, AttemptState, TaskState
+from coordinator.settlement.chain import Receipt
+from verifier.bindings import Event, decode_event, kind_hash
+from verifier.errors import W3bstreamError
+
+FROZEN = "W3B-5007"
+_LIVE_PROOFS = (AttemptState.PROVED.value, AttemptState.POSTED.value, AttemptState.VERIFIED.value)
+
+
+async def _attempt(session: AsyncSession, row: OutboxTxRow) -> AttemptRow:
+    return await session.get_one(AttemptRow, row.ref["attempt_id"], populate_existing=True)
+
+
+async def _move(
+    session: AsyncSession, now: int, attempt: AttemptRow, target: AttemptState, *, reason: str = "", code: str = ""
+) -> None:
+    assert attempt.id is not None
+    await move_attempt(session, now, attempt.id, attempt.fence, target, reason=reason, code=code)
+
+
+def events_about(receipt: Receipt, router: str, task_id: str) -> dict[str, Event]:
+    """The Router's events about one task by name; a transaction may settle several tasks."""
+    wanted = bytes.fromhex(task_id.removeprefix("0x"))
+    found: dict[str, Event] = {}
+    for log in receipt.logs:
+        if log.address == router:
+            event = decode_event(log.topics, log.data)
+            if event is not None and event.args.get("taskId") == wanted:
+                found[event.name] = event
+    return found
+
+
+async def posted(session: AsyncSession, now: int, row: OutboxTxRow) -> None:
+    """PROVED → POSTED."""
+    attempt = await _attempt(session, row)
+    if attempt.state == AttemptState.PROVED.value:
+        await _move(session, now, attempt, AttemptState.POSTED)
+
+
+async def unposted(session: AsyncSession, now: int, row: OutboxTxRow) -> None:
+    """POSTED → PROVED."""
+    attempt = await _attempt(session, row)
+    if attempt.state == AttemptState.POSTED.value:
+        await _move(session, now, attempt, AttemptState.PROVED)
+
+
+async def mined(session: AsyncSession, now: int, row: OutboxTxRow, receipt: Receipt, router: str) -> TaskRow:
+    """Bring attempt and task to what the receipt's events say; returns the task."""
+    attempt = await _attempt(session, row)
+    events = events_about(receipt, router, attempt.task_id)
+    await _judge_attempt(session, now, attempt, events)
+    if "TaskFrozen" in events:
+        return await _freeze(session, now, attempt.task_id)
+    if "TaskSettled" in events:
+        return await _settle(session, now, events, receipt, attempt.task_id)
+    return await get_task(session, attempt.task_id)
+
+
+async def _judge_attempt(session: AsyncSession, now: int, attempt: AttemptRow, events: dict[str, Event]) -> None:
+    """The proof was accepted as this attempt's, or as somebody else's, or it froze the task."""
+    await session.refresh(attempt)
+    if attempt.state == AttemptState.PROVED.value:  # found done before it was ever sent
+        await _move(session, now, attempt, AttemptState.POSTED)
+    if attempt.state != AttemptState.POSTED.value:
+        return
+    mine = [name for name in ("ProofVerified", "TaskFrozen") if name in events and _is_mine(attempt, events[name])]
+    if "ProofVerified" in mine:
+        await _move(session, now, attempt, AttemptState.VERIFIED)
+        await _supersede_rivals(session, now, attempt)
+    elif "TaskFrozen" in mine:
+        reason = "the Router has another output proven for this task"
+        await _move(session, now, attempt, AttemptState.REJECTED, reason=reason, code=FROZEN)
+    else:
+        reason = "another prover's proof of this kind was accepted"
+        await _move(session, now, attempt, AttemptState.SUPERSEDED, reason=reason)
+
+
+def _is_mine(attempt: AttemptRow, event: Event) -> bool:
+    same_prover = str(event.args["prover"]).lower() == attempt.prover_address.lower()
+    return same_prover and event.args["kind"] == kind_hash(attempt.kind)
+
+
+async def _supersede_rivals(session: AsyncSession, now: int, winner: AttemptRow) -> None:
+    """One accepted proof per kind: proofs of the same kind that were not sent are not needed."""
+    rivals = await session.exec(
+        select(AttemptRow).where(
+            AttemptRow.task_id == winner.task_id,
+            AttemptRow.kind == winner.kind,
+            AttemptRow.id != winner.id,
+            AttemptRow.state == AttemptState.PROVED.value,
+        )
+    )
+    for rival in rivals.all():
+        await _move(session, now, rival, AttemptState.SUPERSEDED)
+
+
+async def _settle(session: AsyncSession, now: int, events: dict[str, Event], receipt: Receipt, task_id: str) -> TaskRow:
+    """… → SETTLED. The Router's word counts, also where the ledger had the task one state behind."""
+    event = events["TaskSettled"]
+    dapp = True if "DappProcessed" in events else False if "DappFailed" in events else None
+    task = await get_task(session, task_id)
+    if task.state == TaskState.RECEIVED.value:
+        task = await move_task(session, now, task_id, TaskState.OPEN)
+    if task.state == TaskState.OPEN.value:
+        task = await move_task(session, now, task_id, TaskState.SATISFIED)
+    if task.state != TaskState.SATISFIED.value:
+        await record_event(
+            session,
+            now,
+            task,
+            subject="task",
+            source=task.state,
+            target=task.state,
+            reason=f"the Router settled it in {receipt.tx_hash} after it had ended here",
+        )
+        return task
+    return await move_task(
+        session,
+        now,
+        task_id,
+        TaskState.SETTLED,
+        output="0x" + event.args["output"].hex(),
+        public_output=event.args["publicOutput"],
+        block_number=receipt.block_number,
+        block_hash=receipt.block_hash,
+        transaction_hash=receipt.tx_hash,
+        dapp_ok=dapp,
+    )
+
+
+async def _freeze(session: AsyncSession, now: int, task_id: str) -> TaskRow:
+    task = await get_task(session, task_id)
+    if TaskState.FROZEN not in TASK_TRANSITIONS[TaskState(task.state)]:
+        return task
+    return await move_task(session, now, task_id, TaskState.FROZEN, code=FROZEN)
+
+
+async def refused(session: AsyncSession, now: int, row: OutboxTxRow, error: W3bstreamError) -> TaskRow:
+    """PROVED or POSTED → REJECTED; a task that no longer has a live proof of the kind is OPEN again."""
+    attempt = await _attempt(session, row)
+    if attempt.state in (AttemptState.PROVED.value, AttemptState.POSTED.value):
+        await _move(session, now, attempt, AttemptState.REJECTED, reason=error.message, code=error.code)
+    task = await get_task(session, attempt.task_id)
+    if row.ref.get("error") == "TaskIsFrozen":
+        return await _freeze(session, now, task.id)
+    if task.state == TaskState.SATISFIED.value and not await _has_live_proof(session, attempt):
+        return await move_task(session, now, task.id, TaskState.OPEN, code=error.code)
+    return task
+
+
+async def _has_live_proof(session: AsyncSession, attempt: AttemptRow) -> bool:
+    found = await session.exec(
+        select(AttemptRow.id).where(
+            AttemptRow.task_id == attempt.task_id,
+            AttemptRow.kind == attempt.kind,
+            col(AttemptRow.state).in_(_LIVE_PROOFS),
+        )
+    )
+    return found.first() is not None
+
+
+async def dropped(session: AsyncSession, now: int, row: OutboxTxRow) -> None:
+    """VERIFIED → POSTED, and SETTLED → SATISFIED when this transaction settled the task."""
+    attempt = await _attempt(session, row)
+    if attempt.state == AttemptState.VERIFIED.value:
+        await _move(session, now, attempt, AttemptState.POSTED)
+    task = await get_task(session, attempt.task_id)
+    if task.state == TaskState.SETTLED.value and task.transaction_hash == row.tx_hash:
+        await move_task(
+            session,
+            now,
+            task.id,
+            TaskState.SATISFIED,
+            block_number=None,
+            block_hash="",
+            transaction_hash="",
+            dapp_ok=None,
+        )
+
+
+async def final(session: AsyncSession, now: int, row: OutboxTxRow, finality_source: str) -> TaskRow | None:
+    """SETTLED → FINAL when this transaction settled the task; returns the task when it became FINAL."""
+    attempt = await _attempt(session, row)
+    task = await get_task(session, attempt.task_id)
+    if task.state != TaskState.SETTLED.value or task.transaction_hash != row.tx_hash:
+        return None
+    return await move_task(session, now, task.id, TaskState.FINAL, finality_source=finality_source)
+
+
+async def dapp_retried(session: AsyncSession, row: OutboxTxRow, receipt: Receipt, router: str) -> None:
+    """The dApp was called again; the task's state stays as it is."""
+    events = events_about(receipt, router, row.ref["task_id"])
+    if "DappProcessed" in events or "DappFailed" in events:
+        await session.exec(
+            update(TaskRow).where(col(TaskRow.id) == row.ref["task_id"]).values(dapp_ok="DappProcessed" in events)
+        )

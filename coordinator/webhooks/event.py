@@ -1,0 +1,155 @@
+"""The events, as CloudEvents 1.0 JSON in structured mode (https://github.com/cloudevents/spec, v1.0.2).
+
+An event's bytes are made once, stored in the ledger, signed and sent; a retry sends the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from eth_abi.abi import decode
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from coordinator.ledger.store import enqueue_webhooks
+from coordinator.ledger.tables import TaskRow
+
+TASK_FINAL = "w3bstream.task.final"
+TASK_FAILED = "w3bstream.task.failed"
+TASK_EXPIRED = "w3bstream.task.expired"
+TASK_FROZEN = "w3bstream.task.frozen"
+EVENT_TYPES = (TASK_FINAL, TASK_FAILED, TASK_EXPIRED, TASK_FROZEN)
+"""Every event type there is."""
+
+OutputsOf = Callable[[str], Sequence[str] | None]
+"""From a program's name to the words of its public output, each `<ABI type> <name>`; None when they are not known."""
+_EXACT_BITS = 53
+"""JSON numbers hold integers exactly up to 2^53 (RFC 8259 §6)."""
+
+
+@dataclass(frozen=True)
+class VerifiedProof:
+    """A proof that the Router accepted for the task."""
+
+    kind: str
+    """Proof kind, such as `zkp.groth16`."""
+    program_id: str
+    """0x hex, 32 bytes."""
+    prover: str
+    """Address that is paid, 0x hex."""
+    statement_digest: str
+    """EIP-712 digest of the Statement, 0x hex."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where the events point to."""
+
+    chain_id: int
+    """EIP-155 chain id."""
+    router: str
+    """Address of the Router, 0x hex."""
+    link_base: str = ""
+    """The explorer's URL without a slash at the end; empty gives links relative to the installation."""
+
+
+def canonical(event: Mapping[str, Any]) -> bytes:
+    """JSON with sorted keys, no spaces, ASCII only."""
+    return json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+
+
+def decode_output(public_output: bytes, outputs: Sequence[str]) -> dict[str, Any]:
+    """The public output by name. Integers wider than 53 bits become decimal text, bytes become 0x hex.
+
+    Parameters: `outputs` holds `<ABI type> <name>` for each word, as a program's manifest does.
+    """
+    fields = [text.split() for text in outputs]
+    values = decode([kind for kind, _ in fields], public_output)
+    named: dict[str, Any] = {}
+    for (kind, name), value in zip(fields, values, strict=True):
+        if isinstance(value, bytes):
+            named[name] = "0x" + value.hex()
+        elif isinstance(value, int) and not isinstance(value, bool):
+            width = int(kind.removeprefix("u").removeprefix("int") or 256)
+            named[name] = value if width <= _EXACT_BITS else str(value)
+        else:
+            named[name] = value
+    return named
+
+
+def _hex(value: bytes | None) -> str:
+    return "" if value is None else "0x" + value.hex()
+
+
+def task_data(
+    task: TaskRow, site: Site, proofs: Sequence[VerifiedProof] = (), outputs: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """The `data` of an event about `task`, as the ledger holds it now."""
+    data: dict[str, Any] = {
+        "task_id": task.id,
+        "project_id": task.project_id,
+        "version": task.version,
+        "window": {"start": task.window_start, "end": task.window_end},
+        "count": task.count,
+        "state": task.state,
+        "inputs": task.inputs,
+        "provenance": task.provenance,
+        "link": f"{site.link_base}/tasks/{task.id}",
+    }
+    if task.code:
+        data["error"] = {"code": task.code, "reason": task.reason}
+    if task.output:
+        data["output"] = {"hash": task.output, "abi": _hex(task.public_output)}
+        if outputs is not None and task.public_output is not None:
+            data["output"]["fields"] = decode_output(task.public_output, outputs)
+    if task.transaction_hash:
+        data["settlement"] = {
+            "chain_id": site.chain_id,
+            "router": site.router,
+            "transaction_hash": task.transaction_hash,
+            "block_number": task.block_number,
+            "block_hash": task.block_hash,
+            "finality_source": task.finality_source,
+            "dapp_ok": task.dapp_ok,
+        }
+    if proofs:
+        data["proofs"] = [asdict(proof) for proof in proofs]
+    return data
+
+
+def cloud_event(
+    message_id: str, event_type: str, *, project_id: int, subject: str, at: int, data: dict[str, Any]
+) -> bytes:
+    """The event's bytes. `at` is in milliseconds since the Unix epoch; `message_id` is also the webhook-id."""
+    moment = datetime.fromtimestamp(at / 1000, tz=UTC).isoformat(timespec="milliseconds")
+    return canonical(
+        {
+            "specversion": "1.0",
+            "id": message_id,
+            "source": f"/projects/{project_id}",
+            "type": event_type,
+            "subject": subject,
+            "time": moment.replace("+00:00", "Z"),
+            "datacontenttype": "application/json",
+            "data": data,
+        }
+    )
+
+
+async def enqueue_task_event(
+    session: AsyncSession, now: int, task: TaskRow, event_type: str, data: dict[str, Any]
+) -> list[str]:
+    """Put an event about `task` into the outbox of every endpoint that wants it; once per endpoint, type and task.
+
+    Call it in the transaction that made the event true. Returns the new message ids.
+    """
+
+    def body(message_id: str) -> bytes:
+        return cloud_event(message_id, event_type, project_id=task.project_id, subject=task.id, at=now, data=data)
+
+    return await enqueue_webhooks(
+        session, now, project_id=task.project_id, event_type=event_type, subject=task.id, body=body
+    )

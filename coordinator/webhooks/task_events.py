@@ -1,0 +1,85 @@
+"""The events about a task, made from the ledger inside the transaction that makes them true."""
+
+from __future__ import annotations
+
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from coordinator.ledger.tables import AttemptRow, ProjectVersionRow, TaskRow
+from coordinator.ledger.transitions import AttemptState, TaskState
+from coordinator.webhooks.event import (
+    TASK_EXPIRED,
+    TASK_FAILED,
+    TASK_FINAL,
+    TASK_FROZEN,
+    OutputsOf,
+    Site,
+    VerifiedProof,
+    enqueue_task_event,
+    task_data,
+)
+from verifier.statement import Domain, Statement
+
+EVENT_OF = {
+    TaskState.FINAL.value: TASK_FINAL,
+    TaskState.FAILED.value: TASK_FAILED,
+    TaskState.EXPIRED.value: TASK_EXPIRED,
+    TaskState.FROZEN.value: TASK_FROZEN,
+}
+"""Task state to the event that tells of it; the other states are told by the API only."""
+
+
+def _bytes(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def statement_of(task: TaskRow, attempt: AttemptRow) -> Statement:
+    """The Statement that the attempt's proof is about. Needs the attempt's output."""
+    return Statement(
+        project_id=task.project_id,
+        project_version=task.version,
+        task_id=_bytes(task.id),
+        inputs=_bytes(task.inputs),
+        output=_bytes(attempt.output),
+        program_id=_bytes(attempt.program_id),
+        prover=_bytes(attempt.prover_address),
+    )
+
+
+class TaskEvents:
+    """Enqueues the event that a task's new state calls for. An instance is the dispatcher's `TaskEnded`."""
+
+    def __init__(self, site: Site, outputs_of: OutputsOf = lambda _name: None) -> None:
+        self._site = site
+        self._domain = Domain(site.chain_id, _bytes(site.router))
+        self._outputs_of = outputs_of
+
+    async def __call__(self, session: AsyncSession, now: int, task: TaskRow) -> None:
+        """Tell every endpoint that wants it, once per endpoint, event type and task."""
+        event_type = EVENT_OF.get(task.state)
+        if event_type is None:
+            return
+        data = task_data(task, self._site, await self._proofs(session, task), await self._outputs(session, task))
+        await enqueue_task_event(session, now, task, event_type, data)
+
+    async def _proofs(self, session: AsyncSession, task: TaskRow) -> list[VerifiedProof]:
+        attempts = await session.exec(
+            select(AttemptRow)
+            .where(AttemptRow.task_id == task.id, AttemptRow.state == AttemptState.VERIFIED.value)
+            .order_by(col(AttemptRow.id))
+        )
+        return [
+            VerifiedProof(
+                kind=attempt.kind,
+                program_id=attempt.program_id,
+                prover=attempt.prover_address,
+                statement_digest="0x" + statement_of(task, attempt).digest(self._domain).hex(),
+            )
+            for attempt in attempts
+        ]
+
+    async def _outputs(self, session: AsyncSession, task: TaskRow) -> list[str] | None:
+        version = await session.get(ProjectVersionRow, (task.project_id, task.version))
+        names = [str(program["name"]) for program in version.programs] if version is not None else []
+        known = (self._outputs_of(name) for name in names)
+        return next((list(outputs) for outputs in known if outputs is not None), None)

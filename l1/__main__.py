@@ -1,0 +1,86 @@
+"""`python -m l1`: run one node of the chain."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from l1.chain.genesis import GenesisInvalid, load_genesis
+from l1.chain.producer import ProducerSettings
+from l1.chain.store import StoreError
+from l1.node import NodeSettings, run
+
+_EPILOG = """\
+example:
+  echo '{"chainId": 4690, "alloc": {"0x<address>": {"balance": "1000000000000000000000"}}}' > genesis.json
+  python -m l1 --data-dir ./chain --genesis genesis.json --port 8545
+The node prints one JSON line {"rpc": "http://127.0.0.1:8545", ...} when it answers, and writes it to node.json in the
+data folder. SIGTERM stops it. Start it again with the same --data-dir: no announced block is lost.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m l1",
+        description="Run a single-producer node of the W3bstream chain: Osaka EVM, Ethereum JSON-RPC.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data-dir", type=Path, required=True, help="folder of the chain, made if absent")
+    parser.add_argument("--genesis", type=Path, help="genesis JSON; needed for a new folder")
+    parser.add_argument("--chain-id", type=int, help="EIP-155 chain id, must agree with the genesis (4690)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=0, help="TCP port, 0 takes a free one (0)")
+    parser.add_argument("--allow-host", action="append", default=[], help="another HTTP Host name to answer")
+    parser.add_argument("--block-time", type=float, default=1.0, help="seconds, unit of --idle-blocks (1.0)")
+    parser.add_argument(
+        "--idle-blocks", type=float, default=5.0, help="block times after which an empty block is made (5)"
+    )
+    parser.add_argument("--min-interval", type=float, default=0.25, help="least seconds between two blocks (0.25)")
+    parser.add_argument("--finality-depth", type=int, default=0, help="blocks from head to `finalized` (0)")
+    parser.add_argument("--beneficiary", default="0x" + "00" * 20, help="address that gets the tips")
+    parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse, run, and answer the exit status: 0 stopped by a signal, 2 bad arguments or data."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    logging.basicConfig(stream=sys.stderr, level=options.log_level)
+    beneficiary = bytes.fromhex(options.beneficiary.removeprefix("0x")) if _is_address(options.beneficiary) else b""
+    if not beneficiary:
+        parser.error(f"--beneficiary: {options.beneficiary!r} is not an address of 20 bytes")
+    if min(options.block_time, options.idle_blocks) <= 0 or min(options.min_interval, options.finality_depth) < 0:
+        parser.error("--block-time and --idle-blocks are above 0, --min-interval and --finality-depth not below 0")
+    try:
+        settings = NodeSettings(
+            data_dir=options.data_dir,
+            genesis=None if options.genesis is None else load_genesis(options.genesis, options.chain_id),
+            host=options.host,
+            port=options.port,
+            allowed_hosts=tuple(options.allow_host),
+            finality_depth=options.finality_depth,
+            producer=ProducerSettings(
+                min_interval=options.min_interval,
+                idle_interval=options.block_time * options.idle_blocks,
+                beneficiary=beneficiary,
+            ),
+        )
+        asyncio.run(run(settings))
+    except (GenesisInvalid, StoreError, OSError) as error:
+        sys.stderr.write(f"python -m l1: {error}\n")
+        return 2
+    return 0
+
+
+def _is_address(text: str) -> bool:
+    digits = text.removeprefix("0x")
+    return len(digits) == 40 and set(digits) <= set("0123456789abcdefABCDEF")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,186 @@
+"""Durable blocks: one SQLite file, WAL, `synchronous=FULL`. A block is on disk before anybody hears of it.
+
+One writer connection, used by one thread at a time under a lock, and one reader connection, so that queries do not wait
+for a commit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from native import _native
+
+SCHEMA_VERSION = "1"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blocks (
+    number INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, header BLOB NOT NULL, block BLOB NOT NULL,
+    receipts BLOB NOT NULL, logs_bloom BLOB
+);
+CREATE TABLE IF NOT EXISTS transactions (
+    hash BLOB PRIMARY KEY, number INTEGER NOT NULL, position INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS transactions_by_number ON transactions (number);
+CREATE TABLE IF NOT EXISTS snapshots (number INTEGER PRIMARY KEY, state BLOB NOT NULL);
+"""
+
+_EMPTY_BLOOM = bytes(256)
+
+
+class StoreError(RuntimeError):
+    """The data folder cannot be used; the message says why and what to do."""
+
+
+class BlockStore:
+    """Blocks, receipts and state snapshots of one chain in one folder, owned by one process."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Open or create `data_dir/chain.sqlite`.
+
+        Raises
+        ------
+        StoreError
+            When another process holds the folder, or the file has another schema version.
+        """
+        data_dir.mkdir(parents=True, exist_ok=True)
+        self._lock_file = os.open(data_dir / "chain.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock_file)
+            raise StoreError(f"{data_dir} is in use by another node: stop it or choose another --data-dir") from error
+        path = data_dir / "chain.sqlite"
+        self._write_lock = threading.Lock()
+        self._read_lock = threading.Lock()
+        self._writer = _connect(path)
+        self._writer.executescript(_SCHEMA)
+        self._reader = _connect(path)
+        found = self.meta("schema_version")
+        if found is None:
+            self.set_meta("schema_version", SCHEMA_VERSION)
+        elif found != SCHEMA_VERSION:
+            raise StoreError(f"{path} has schema version {found}, this program writes {SCHEMA_VERSION}")
+
+    def close(self) -> None:
+        """Close the file and give the folder back."""
+        with self._write_lock, self._read_lock:
+            self._reader.close()
+            self._writer.close()
+        os.close(self._lock_file)
+
+    def meta(self, key: str) -> str | None:
+        """A stored setting, or `None`."""
+        row = self._row("SELECT value FROM meta WHERE key = ?", key)
+        return None if row is None else str(row[0])
+
+    def set_meta(self, key: str, value: str) -> None:
+        """Store a setting."""
+        with self._write_lock, self._writer:
+            self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+    def append(self, block: _native.Block, encoded_receipts: bytes) -> None:
+        """Write the next block; on return it survives a crash of the machine.
+
+        Raises
+        ------
+        StoreError
+            When the block does not follow the last one.
+        """
+        head = self.head_number()
+        if block.number != (0 if head is None else head + 1):
+            raise StoreError(f"block {block.number} does not follow block {head}")
+        bloom = block.logs_bloom
+        row = (
+            block.number,
+            block.hash,
+            block.header,
+            block.encoded,
+            encoded_receipts,
+            None if bloom == _EMPTY_BLOOM else bloom,
+        )
+        positions = [(tx.hash, block.number, position) for position, tx in enumerate(block.transactions)]
+        with self._write_lock, self._writer:
+            self._writer.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", row)
+            self._writer.executemany("INSERT INTO transactions VALUES (?, ?, ?)", positions)
+
+    def truncate(self, number: int) -> None:
+        """Drop every block above `number`."""
+        with self._write_lock, self._writer:
+            for table in ("transactions", "snapshots", "blocks"):
+                self._writer.execute(f"DELETE FROM {table} WHERE number > ?", (number,))  # noqa: S608
+
+    def head_number(self) -> int | None:
+        """Number of the last block, or `None` in a new folder."""
+        row = self._row("SELECT max(number) FROM blocks")
+        return None if row is None or row[0] is None else int(row[0])
+
+    def block(self, number: int) -> bytes | None:
+        """RLP of a block."""
+        row = self._row("SELECT block FROM blocks WHERE number = ?", number)
+        return None if row is None else bytes(row[0])
+
+    def receipts(self, number: int) -> bytes | None:
+        """A block's receipts as `native` encodes them."""
+        row = self._row("SELECT receipts FROM blocks WHERE number = ?", number)
+        return None if row is None else bytes(row[0])
+
+    def number_of(self, block_hash: bytes) -> int | None:
+        """Number of the block with this hash."""
+        row = self._row("SELECT number FROM blocks WHERE hash = ?", block_hash)
+        return None if row is None else int(row[0])
+
+    def position_of(self, transaction_hash: bytes) -> tuple[int, int] | None:
+        """(block number, index in the block) of a transaction."""
+        row = self._row("SELECT number, position FROM transactions WHERE hash = ?", transaction_hash)
+        return None if row is None else (int(row[0]), int(row[1]))
+
+    def headers(self, first: int, last: int) -> list[bytes]:
+        """RLP of consecutive headers, both ends included."""
+        rows = self._rows("SELECT header FROM blocks WHERE number BETWEEN ? AND ? ORDER BY number", first, last)
+        return [bytes(row[0]) for row in rows]
+
+    def blooms(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
+        """(number, logs bloom) of the blocks that have logs, ascending."""
+        query = (
+            "SELECT number, logs_bloom FROM blocks WHERE number BETWEEN ? AND ? AND logs_bloom IS NOT NULL "
+            "ORDER BY number"
+        )
+        for number, bloom in self._rows(query, first, last):
+            yield int(number), bytes(bloom)
+
+    def save_snapshot(self, number: int, state: bytes, keep_from: int) -> None:
+        """Store the state after a block, and drop snapshots that no restart needs: those below `keep_from`, but not
+        the newest of them."""
+        with self._write_lock, self._writer:
+            self._writer.execute("INSERT OR REPLACE INTO snapshots VALUES (?, ?)", (number, state))
+            self._writer.execute(
+                "DELETE FROM snapshots WHERE number < (SELECT max(number) FROM snapshots WHERE number <= ?)",
+                (keep_from,),
+            )
+
+    def snapshot(self, at_most: int) -> tuple[int, bytes] | None:
+        """The newest snapshot at or below a block."""
+        row = self._row("SELECT number, state FROM snapshots WHERE number <= ? ORDER BY number DESC LIMIT 1", at_most)
+        return None if row is None else (int(row[0]), bytes(row[1]))
+
+    def _row(self, query: str, *arguments: object) -> tuple[Any, ...] | None:
+        rows = self._rows(query, *arguments)
+        return rows[0] if rows else None
+
+    def _rows(self, query: str, *arguments: object) -> list[tuple[Any, ...]]:
+        with self._read_lock:
+            return self._reader.execute(query, arguments).fetchall()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection

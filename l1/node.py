@@ -1,0 +1,137 @@
+"""One node: chain, mempool, producer and RPC wired together and run until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from l1.chain.blockchain import Blockchain
+from l1.chain.genesis import Genesis
+from l1.chain.mempool import Mempool, MempoolLimits
+from l1.chain.producer import Producer, ProducerSettings
+from l1.rpc.backend import Backend
+from l1.rpc.server import RpcLimits, RpcServer, methods_of
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """Everything that a node needs to start."""
+
+    data_dir: Path
+    """Folder of the chain; one node at a time."""
+    genesis: Genesis | None = None
+    """Needed for a new folder; must agree with an old one."""
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 0
+    """TCP port; 0 takes a free one."""
+    allowed_hosts: tuple[str, ...] = ()
+    """More values of the HTTP Host header that are answered, besides loopback names and `host`."""
+    finality_depth: int = 0
+    """Blocks behind the head that `safe` and `finalized` stay."""
+    producer: ProducerSettings = field(default_factory=ProducerSettings)
+    """Block times and the receiver of the tips."""
+    mempool: MempoolLimits = field(default_factory=MempoolLimits)
+    """Sizes of the mempool."""
+    rpc: RpcLimits = field(default_factory=RpcLimits)
+    """Bounds on requests."""
+
+
+class Node:
+    """A running node. `async with Node(settings) as node` starts it and stops it cleanly."""
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self._settings = settings
+        self.chain = Blockchain(settings.data_dir, settings.genesis, finality_depth=settings.finality_depth)
+        """Blocks and states."""
+        self.mempool = Mempool(settings.mempool)
+        """Waiting transactions."""
+        self._runner: web.AppRunner | None = None
+        self._producing: asyncio.Task[None] | None = None
+        self.rpc_url = ""
+        """Where JSON-RPC answers, once started."""
+
+    async def __aenter__(self) -> Node:
+        settings = self._settings
+        producer = Producer(self.chain, self.mempool, settings.producer)
+        beneficiary = settings.producer.beneficiary
+        backend = Backend(self.chain, self.mempool, beneficiary=beneficiary, on_transaction=producer.wake)
+        hosts = frozenset({"127.0.0.1", "localhost", "[::1]", settings.host, *settings.allowed_hosts})
+        server = RpcServer(methods_of(backend, settings.rpc), settings.rpc, hosts)
+        self._runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=5)
+        try:
+            await self._runner.setup()
+            site = web.TCPSite(self._runner, settings.host, settings.port)
+            await site.start()
+        except BaseException:
+            await self._runner.cleanup()
+            self.chain.close()
+            raise
+        port = self._runner.addresses[0][1]
+        self.rpc_url = f"http://{settings.host}:{port}"
+        self._producing = asyncio.create_task(producer.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._producing is not None:
+            self._producing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._producing
+        self.chain.close()
+
+    async def wait(self) -> None:
+        """Wait for the producer to fail; it never ends by itself. Raises what stopped it."""
+        if self._producing is not None:
+            await asyncio.shield(self._producing)
+
+
+async def run(settings: NodeSettings) -> None:
+    """Run a node until SIGTERM or SIGINT. Announces itself on stdout and in `node.json` when it answers.
+
+    Raises
+    ------
+    l1.chain.store.StoreError
+        When the data folder cannot be used.
+    OSError
+        When the port cannot be opened.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with Node(settings) as node:
+        ready = json.dumps(
+            {
+                "rpc": node.rpc_url,
+                "chain_id": node.chain.chain_id,
+                "pid": os.getpid(),
+                "finality_source": node.chain.finality.source,
+            }
+        )
+        _write_whole(settings.data_dir / "node.json", ready + "\n")
+        sys.stdout.write(ready + "\n")
+        sys.stdout.flush()
+        stopping, failing = asyncio.create_task(stop.wait()), asyncio.create_task(node.wait())
+        done, _ = await asyncio.wait({stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        failing.cancel()
+        if failing in done:
+            failing.result()
+    (settings.data_dir / "node.json").unlink(missing_ok=True)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """A reader sees the old file or the new one, never half of it."""
+    fresh = path.with_suffix(".tmp")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)

@@ -1,0 +1,55 @@
+//! Everything that can go wrong, in one enum; each says what was wrong and with which value.
+
+/// Error of set-up, proving or verification.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Error {
+    /// Bytes that do not decode: a file, a key, a witness, a signal or a point.
+    #[error("{what}: {detail}")]
+    Malformed { what: &'static str, detail: String },
+    /// The witness breaks a constraint.
+    #[error("the witness does not satisfy constraint {constraint} of {total}")]
+    Unsatisfied { constraint: usize, total: usize },
+    /// The key has no phase-2 contribution, so delta = gamma = 1 and anyone could forge.
+    #[error("the key has no contribution yet: its delta is 1, so its proofs would prove nothing")]
+    NoContribution,
+    /// A key file whose checksum does not match.
+    #[error("key file: checksum mismatch: the file is damaged or was changed")]
+    Checksum,
+    /// A contribution chain that does not hold.
+    #[error("contribution {index}: {reason}")]
+    Chain { index: usize, reason: &'static str },
+    /// The file system's error.
+    #[error("{0}")]
+    Io(String),
+    /// The operating system gave no randomness.
+    #[error("the operating system's random source failed: {0}")]
+    Random(String),
+    /// No thread pool or too little memory.
+    #[error("cannot start the worker threads: {0}")]
+    Resources(String),
+    /// The caller's progress callback asked to stop.
+    #[error("stopped by the caller")]
+    Cancelled,
+}
+
+impl Error {
+    /// Stable word for the kind, which the bindings hand to Python.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Error::Malformed { .. } => "malformed",
+            Error::Unsatisfied { .. } => "unsatisfied",
+            Error::NoContribution => "no-contribution",
+            Error::Checksum => "checksum",
+            Error::Chain { .. } => "chain",
+            Error::Io(_) => "io",
+            Error::Random(_) => "random",
+            Error::Resources(_) => "resources",
+            Error::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Shorthand for [`Error::Malformed`].
+pub(crate) fn malformed(what: &'static str, detail: impl Into<String>) -> Error {
+    Error::Malformed { what, detail: detail.into() }
+}

@@ -1,0 +1,157 @@
+//! Set-up (Groth16 §3.2): phase 1 draws τ, α, β from the operating system, builds the initial key with γ = δ = 1, and
+//! wipes them. A key proves nothing until phase 2 (`ceremony`) has given it a δ.
+//!
+//! Everything is computed in the scalar field first (Lagrange bases at τ, one pass over the terms), then lifted to the
+//! curve with one windowed table a group: three fixed-base multiplications a wire instead of multi-exponentiations
+//! over powers of τ, seconds instead of minutes at 2^17 rows.
+
+use ark_bn254::{Fr, G1Affine, G1Projective, G2Affine, G2Projective};
+use ark_ec::scalar_mul::{BatchMulPreprocessing, ScalarMul};
+use ark_ec::{AffineRepr, PrimeGroup};
+use ark_ff::{Field, One, Zero};
+use zeroize::Zeroizing;
+
+use crate::key::{KeyBody, ProvingKey};
+use crate::qap::Domain;
+use crate::r1cs::{ConstraintSystem, Matrix};
+use crate::{Error, Progress, random, report};
+
+/// The label of a key whose phase 1 one party made.
+pub const DEVELOPMENT_LABEL: &str = "development key (single-party set-up made on this installation)";
+
+/// Points lifted between two progress calls.
+const CHUNK: usize = 1 << 14;
+
+struct Toxic {
+    tau: Zeroizing<Fr>,
+    alpha: Zeroizing<Fr>,
+    beta: Zeroizing<Fr>,
+}
+
+impl Toxic {
+    fn draw(domain: &Domain) -> Result<Self, Error> {
+        loop {
+            let tau = random::scalar()?;
+            // τ in the domain or its coset would make a Lagrange denominator zero: probability 2^-235, but not zero.
+            if tau.pow([2 * domain.size() as u64]) != Fr::one() {
+                return Ok(Self { tau, alpha: random::scalar()?, beta: random::scalar()? });
+            }
+        }
+    }
+}
+
+/// A_i(τ), B_i(τ) and C_i(τ) of every wire.
+struct Polynomials {
+    a: Zeroizing<Vec<Fr>>,
+    b: Zeroizing<Vec<Fr>>,
+    c: Zeroizing<Vec<Fr>>,
+}
+
+fn evaluate(system: &ConstraintSystem, domain: &Domain, tau: &Fr) -> Polynomials {
+    let basis = domain.lagrange(tau);
+    let column = |matrix: &Matrix| {
+        let mut values = Zeroizing::new(vec![Fr::zero(); system.wires]);
+        for (row, weight) in basis[..system.constraints].iter().enumerate() {
+            for (wire, coefficient) in matrix.row(row) {
+                values[wire] += *weight * system.coefficients[coefficient];
+            }
+        }
+        values
+    };
+    let (mut a, b, c) = (column(&system.a), column(&system.b), column(&system.c));
+    for wire in 0..=system.public {
+        a[wire] += basis[system.constraints + wire];
+    }
+    Polynomials { a, b, c }
+}
+
+/// Fixed-base multiplication with progress.
+struct Lift<'a> {
+    g1: BatchMulPreprocessing<G1Projective>,
+    g2: BatchMulPreprocessing<G2Projective>,
+    progress: Progress<'a>,
+    done: usize,
+    total: usize,
+}
+
+impl Lift<'_> {
+    fn lift<G: ScalarMul<ScalarField = Fr>>(
+        table: &BatchMulPreprocessing<G>,
+        scalars: &[Fr],
+        mut step: impl FnMut(usize) -> Result<(), Error>,
+    ) -> Result<Vec<G::MulBase>, Error> {
+        let mut points = Vec::with_capacity(scalars.len());
+        for chunk in scalars.chunks(CHUNK) {
+            points.extend(table.batch_mul(chunk));
+            step(chunk.len())?;
+        }
+        Ok(points)
+    }
+
+    fn step(done: &mut usize, total: usize, progress: Progress, count: usize) -> Result<(), Error> {
+        *done += count;
+        report(progress, "set-up", *done as f64 / total as f64)
+    }
+
+    fn g1(&mut self, scalars: &[Fr]) -> Result<Vec<G1Affine>, Error> {
+        let (done, total, progress) = (&mut self.done, self.total, self.progress);
+        Self::lift(&self.g1, scalars, |count| Self::step(done, total, progress, count))
+    }
+
+    fn g2(&mut self, scalars: &[Fr]) -> Result<Vec<G2Affine>, Error> {
+        let (done, total, progress) = (&mut self.done, self.total, self.progress);
+        Self::lift(&self.g2, scalars, |count| Self::step(done, total, progress, count))
+    }
+}
+
+/// Wires with a non-zero value, and those values.
+fn sparse(values: &[Fr]) -> (Vec<u32>, Zeroizing<Vec<Fr>>) {
+    let wires: Vec<u32> = (0..values.len() as u32).filter(|&wire| !values[wire as usize].is_zero()).collect();
+    let kept = wires.iter().map(|&wire| values[wire as usize]).collect();
+    (wires, Zeroizing::new(kept))
+}
+
+/// Draws a fresh phase 1 for `system` and returns the initial key, which has no contribution and cannot prove.
+///
+/// Errors: [`Error::Random`], [`Error::Cancelled`], or a system too large for the field's FFT.
+pub fn setup(system: ConstraintSystem, label: &str, progress: Progress) -> Result<ProvingKey, Error> {
+    let domain = Domain::of(&system)?;
+    let toxic = Toxic::draw(&domain)?;
+    report(progress, "set-up", 0.0)?;
+    let polynomials = evaluate(&system, &domain, &toxic.tau);
+    let combined: Zeroizing<Vec<Fr>> = Zeroizing::new(
+        (0..system.wires)
+            .map(|i| *toxic.beta * polynomials.a[i] + *toxic.alpha * polynomials.b[i] + polynomials.c[i])
+            .collect(),
+    );
+    let quotient = domain.quotient_basis(&toxic.tau)?;
+    let (a_wires, a) = sparse(&polynomials.a);
+    let (b_wires, b) = sparse(&polynomials.b);
+    let total = a.len() + 2 * b.len() + combined.len() + quotient.len();
+    let mut lift = Lift {
+        g1: BatchMulPreprocessing::new(G1Projective::generator(), total),
+        g2: BatchMulPreprocessing::new(G2Projective::generator(), b.len() + 1),
+        progress,
+        done: 0,
+        total,
+    };
+    let mut ic = lift.g1(&combined)?;
+    let l = ic.split_off(system.public + 1);
+    let body = KeyBody {
+        alpha_g1: (G1Affine::generator() * *toxic.alpha).into(),
+        beta_g1: (G1Affine::generator() * *toxic.beta).into(),
+        beta_g2: (G2Affine::generator() * *toxic.beta).into(),
+        delta_g1: G1Affine::generator(),
+        delta_g2: G2Affine::generator(),
+        ic,
+        a_wires,
+        a: lift.g1(&a)?,
+        b_wires,
+        b_g1: lift.g1(&b)?,
+        b_g2: lift.g2(&b)?,
+        l,
+        h: lift.g1(&quotient)?,
+        system,
+    };
+    Ok(ProvingKey::new(body, label.to_owned(), Vec::new()))
+}

@@ -1,0 +1,207 @@
+//! Python bindings of `w3bstream-groth16`: bytes in, bytes out, the GIL released while it works.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use pyo3::create_exception;
+use pyo3::exceptions::PyException;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use w3bstream_groth16::key::ProvingKey;
+use w3bstream_groth16::r1cs::ConstraintSystem;
+use w3bstream_groth16::verify::{Proof, VerifyingKey, signals_from_bytes};
+use w3bstream_groth16::{Error, ceremony, on_threads, prove, setup, verify, zkey};
+
+create_exception!(
+    native._native,
+    Groth16Error,
+    PyException,
+    "Set-up, proving or verification failed: args = (kind, message)."
+);
+
+fn refuse(error: Error) -> PyErr {
+    Groth16Error::new_err((error.kind(), error.to_string()))
+}
+
+fn io(path: &std::path::Path, error: &std::io::Error) -> PyErr {
+    refuse(Error::Io(format!("{}: {error}", path.display())))
+}
+
+/// Runs `work` off the GIL on its own threads; a progress callback that raises stops it and its exception comes out.
+fn run<T: Send>(
+    py: Python<'_>,
+    threads: usize,
+    progress: Option<Py<PyAny>>,
+    work: impl FnOnce(w3bstream_groth16::Progress) -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    let raised: Mutex<Option<PyErr>> = Mutex::new(None);
+    let report = |stage: &str, fraction: f64| match &progress {
+        None => true,
+        Some(callback) => Python::attach(|py| match callback.call1(py, (stage, fraction)) {
+            Ok(_) => true,
+            Err(error) => {
+                *raised.lock().expect("no panic while held") = Some(error);
+                false
+            }
+        }),
+    };
+    let result = py.detach(|| on_threads(threads, || work(&report)));
+    match raised.into_inner().expect("no panic while held") {
+        Some(error) => Err(error),
+        None => result.map_err(refuse),
+    }
+}
+
+/// A Groth16 proving key over BN254 with its contribution log. Immutable.
+#[pyclass(frozen, module = "native._native")]
+struct Groth16Key {
+    inner: Arc<ProvingKey>,
+}
+
+#[pymethods]
+impl Groth16Key {
+    #[staticmethod]
+    #[pyo3(signature = (r1cs, label = setup::DEVELOPMENT_LABEL, threads = 0, progress = None))]
+    fn setup(
+        py: Python<'_>,
+        r1cs: &[u8],
+        label: &str,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let key =
+            run(py, threads, progress, |report| setup::setup(ConstraintSystem::read(r1cs)?, label, report))?;
+        Ok(Self { inner: Arc::new(key) })
+    }
+
+    #[pyo3(signature = (name, threads = 0, progress = None))]
+    fn contribute(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let key = run(py, threads, progress, |report| ceremony::contribute(&self.inner, name, report))?;
+        Ok(Self { inner: Arc::new(key) })
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (path, threads = 0))]
+    fn load(py: Python<'_>, path: PathBuf, threads: usize) -> PyResult<Self> {
+        let bytes = py.detach(|| std::fs::read(&path)).map_err(|error| io(&path, &error))?;
+        let key = run(py, threads, None, |_| ProvingKey::from_bytes(&bytes))?;
+        Ok(Self { inner: Arc::new(key) })
+    }
+
+    fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
+        py.detach(|| {
+            let mut file = File::create(&path)?;
+            file.write_all(&self.inner.to_bytes())?;
+            file.sync_all()
+        })
+        .map_err(|error| io(&path, &error))
+    }
+
+    #[pyo3(signature = (initial, threads = 0))]
+    fn verify_contributions(&self, py: Python<'_>, initial: &Self, threads: usize) -> PyResult<()> {
+        run(py, threads, None, |_| ceremony::verify_contributions(&initial.inner, &self.inner))
+    }
+
+    fn matches_r1cs(&self, py: Python<'_>, r1cs: &[u8]) -> PyResult<bool> {
+        let system = py.detach(|| ConstraintSystem::read(r1cs)).map_err(refuse)?;
+        Ok(system == self.inner.body.system)
+    }
+
+    #[pyo3(signature = (witness, threads = 0, progress = None))]
+    fn prove<'py>(
+        &self,
+        py: Python<'py>,
+        witness: &[u8],
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyBytes>, Vec<(&'static str, f64)>)> {
+        let (proof, timings) = run(py, threads, progress, |report| {
+            let witness = prove::witness_from_bytes(&self.inner, witness)?;
+            prove::prove(&self.inner, &witness, report)
+        })?;
+        Ok((PyBytes::new(py, &proof.to_bytes()), timings))
+    }
+
+    fn verifying_key_abi<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.verifying_key().to_abi())
+    }
+
+    fn zkey<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let bytes = py.detach(|| zkey::export(&self.inner)).map_err(refuse)?;
+        Ok(PyBytes::new(py, &bytes))
+    }
+
+    fn log_json(&self) -> String {
+        self.inner.log_json()
+    }
+
+    #[getter]
+    fn label(&self) -> &str {
+        &self.inner.label
+    }
+
+    #[getter]
+    fn hash<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.hash)
+    }
+
+    #[getter]
+    fn r1cs_sha256<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.inner.body.system.sha256)
+    }
+
+    #[getter]
+    fn constraints(&self) -> usize {
+        self.inner.body.system.constraints
+    }
+
+    #[getter]
+    fn wires(&self) -> usize {
+        self.inner.body.system.wires
+    }
+
+    #[getter]
+    fn signals(&self) -> usize {
+        self.inner.body.system.public
+    }
+
+    #[getter]
+    fn contributions(&self) -> usize {
+        self.inner.log.len()
+    }
+
+    fn __repr__(&self) -> String {
+        let system = &self.inner.body.system;
+        format!(
+            "Groth16Key({} constraints, {} contributions, {:?})",
+            system.constraints,
+            self.inner.log.len(),
+            self.inner.label
+        )
+    }
+}
+
+/// Whether `proof` proves `signals` under the key; malformed input raises instead.
+#[pyfunction]
+fn groth16_verify(py: Python<'_>, verifying_key: &[u8], signals: &[u8], proof: &[u8]) -> PyResult<bool> {
+    py.detach(|| {
+        let key = VerifyingKey::from_abi(verifying_key)?;
+        verify::verify(&key, &signals_from_bytes(signals)?, &Proof::from_bytes(proof)?)
+    })
+    .map_err(refuse)
+}
+
+/// Adds this room's classes and functions to the module.
+pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add("Groth16Error", m.py().get_type::<Groth16Error>())?;
+    m.add_class::<Groth16Key>()?;
+    m.add_function(wrap_pyfunction!(groth16_verify, m)?)
+}

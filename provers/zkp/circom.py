@@ -1,0 +1,176 @@
+"""Groth16 over circom circuits: the first prover, kind `zkp.groth16`.
+
+It computes the output, completes the Statement, feeds the circuit (witness.py), proves with the installation's key
+(keys.py, native/groth16), and checks its own proof before anyone else sees it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from eth_hash.auto import keccak
+
+from native._native import Groth16Error, Groth16Key
+from provers.installation import installation_home
+from provers.programs import CircuitProgram, Manifest, read_manifest
+from provers.protocol import Prepared, Program, Progress, Proof, ProvingTask
+from provers.zkp.keys import KeyCache, native_error
+from provers.zkp.witness import WORD, Limits, WitnessCalculator
+from verifier.errors import InvalidInput, Refused
+from verifier.groth16 import KIND, Groth16Proof, groth16_program_id, verify_groth16
+from verifier.signals import public_signals
+from verifier.statement import Statement
+
+
+@dataclass(frozen=True)
+class _Circuit:
+    """What `Prepared.state` holds."""
+
+    program: CircuitProgram
+    key: Groth16Key
+    calculator: WitnessCalculator
+
+
+class CircomProver:
+    """The `Prover` of circom circuits.
+
+    Parameters: `home` is the data folder, default `installation_home()`; `threads` is what one proof may use, 0 for
+    every core; `limits` bounds a circuit's witness computation.
+    """
+
+    kind: str = KIND
+
+    def __init__(self, home: Path | None = None, *, threads: int = 0, limits: Limits | None = None) -> None:
+        self._home = home
+        self._threads = threads
+        self._limits = limits
+        self._prepared: dict[tuple[Path, str, str], Prepared] = {}
+        self._lock = threading.Lock()
+
+    def prepare(self, program: Program, on_progress: Progress) -> Prepared:
+        """Compile the circuit's wasm and load the proving key; the first time set it up, in half a minute or so.
+
+        Raises InvalidInput W3B-4022 or W3B-4002 for the program's folder, Refused W3B-4006 for a stored key that cannot
+        be used, Unavailable W3B-4007 when this machine cannot do it.
+        """
+        manifest = read_manifest(program.folder)
+        if manifest.kind != self.kind:
+            raise InvalidInput(
+                "W3B-4002", f"{program.folder} is of kind {manifest.kind}, not {self.kind}", field="kind"
+            )
+        r1cs, wasm = (manifest.artifacts.get(name, ("", ""))[1] for name in ("r1cs", "wasm"))
+        digest = (program.folder.resolve(), r1cs, wasm)
+        with self._lock:
+            if digest not in self._prepared:
+                self._prepared[digest] = self._prepare(program, manifest, on_progress)
+            on_progress("ready", 1.0)
+            return self._prepared[digest]
+
+    def _prepare(self, program: Program, manifest: Manifest, on_progress: Progress) -> Prepared:
+        home = installation_home(self._home)
+        on_progress("compile", 0.0)
+        calculator = WitnessCalculator(manifest.artifact("wasm"), cache=home / "cache" / "circom", limits=self._limits)
+        key = KeyCache(home, threads=self._threads).key(manifest.artifact("r1cs"), on_progress)
+        if (key.signals, key.wires) != (manifest.public_signals, calculator.witness_size):
+            raise InvalidInput(
+                "W3B-4002",
+                f"{program.folder}: the r1cs has {key.signals} signals and {key.wires} wires, "
+                f"the manifest {manifest.public_signals} signals, the wasm {calculator.witness_size} wires",
+                field="artifacts",
+            )
+        verifying_key = key.verifying_key_abi()
+        state = _Circuit(manifest.program(), key, calculator)
+        return Prepared(program, groth16_program_id(verifying_key), verifying_key, key.label, state)
+
+    def prove(self, prepared: Prepared, task: ProvingTask, on_progress: Progress) -> Proof:
+        """Prove one window.
+
+        Raises InvalidInput W3B-4021 or W3B-1007 and Refused W3B-1004 or W3B-1005 (readings that the program cannot
+        take), Refused W3B-4004 (the circuit refuses them, such as a bad signature), W3B-4005 (limits), W3B-4008 (our
+        own check failed), W3B-4012 (the task is for another program id), Unavailable W3B-4007.
+        """
+        circuit: _Circuit = prepared.state
+        if task.program_id != prepared.program_id:
+            raise Refused("W3B-4012", f"the task is for program {task.program_id.hex()}", field="programId")
+        seconds: dict[str, float] = {}
+        with _timed(seconds, "witness"):
+            on_progress("witness", 0.0)
+            output = circuit.program.output_of(task)
+            statement = task.statement(keccak(output))
+            digest = statement.digest(task.domain)
+            witness = circuit.calculator.witness(circuit.program.circuit_inputs(task, digest))
+            expected = public_signals(digest, task.opening, task.project_id, output)
+            _check_signals(witness, expected)
+            on_progress("witness", 1.0)
+        with _timed(seconds, "prove"):
+            points = self._prove(circuit.key, witness, on_progress)
+        with _timed(seconds, "check"):
+            proof = Groth16Proof(points, task.opening).encode()
+            try:
+                self.verify(prepared, task, statement, output, proof)
+            except Refused as error:
+                raise Refused("W3B-4008", f"the new proof does not pass its own check: {error}") from error
+        return Proof(statement, output, proof, seconds)
+
+    def _prove(self, key: Groth16Key, witness: bytes, on_progress: Progress) -> bytes:
+        def report(_stage: str, fraction: float) -> None:
+            on_progress("prove", fraction)
+
+        try:
+            points, _ = key.prove(witness, self._threads, report)
+        except Groth16Error as error:
+            raise native_error(error, "proving") from error
+        return points
+
+    def verify(
+        self, prepared: Prepared, task: ProvingTask, statement: Statement, public_output: bytes, proof: bytes
+    ) -> None:
+        """Check a proof as the adapter contract will, and that it is this task's.
+
+        Raises Refused: W3B-4010 malformed, W3B-4011 other inputs, W3B-4012 another task, project, program or prover,
+        W3B-4013 another output, W3B-4014 the proof does not hold, W3B-4020 a value out of its signal's range.
+        """
+        expected = task.statement(statement.output)
+        for name, code in _FIELDS.items():
+            if getattr(statement, name) != getattr(expected, name):
+                raise Refused(
+                    code, f"the Statement's {name} {_show(getattr(statement, name))} is not the task's", field=name
+                )
+        opening = verify_groth16(prepared.verifying_key, task.domain, statement, public_output, proof)
+        if opening != task.opening:
+            raise Refused("W3B-4011", f"the proof opens {opening}, the task {task.opening}", field="inputs")
+
+
+_FIELDS = {
+    "project_id": "W3B-4012",
+    "project_version": "W3B-4012",
+    "task_id": "W3B-4012",
+    "program_id": "W3B-4012",
+    "prover": "W3B-4012",
+    "inputs": "W3B-4011",
+}
+"""Statement fields that the task fixes, with the code of a difference."""
+
+
+def _show(value: int | bytes) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _check_signals(witness: bytes, expected: list[int]) -> None:
+    """Require that the circuit computed what the Statement says. Raises Refused W3B-4008 with the signal's index."""
+    for index, signal in enumerate(expected):
+        found = int.from_bytes(witness[(index + 1) * WORD : (index + 2) * WORD], "little")
+        if found != signal:
+            raise Refused("W3B-4008", f"the circuit's signal {index} is {found}, not {signal}", field=f"signal {index}")
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - started

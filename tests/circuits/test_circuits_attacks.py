@@ -1,0 +1,292 @@
+"""Attacks on the program. Each is tried twice: the witness calculator must refuse the inputs, and a witness forced by
+a copy of the program without its checks must break the committed constraints, at the check that stands against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from provers.programs import CircuitInputs
+from provers.programs.window import signature_digits
+from provers.zkp.circuits.constants import torsion_points
+from provers.zkp.witness import WitnessCalculator
+from tests.circuits.conftest import Attack
+from tests.circuits.test_circuits_program import inputs_of
+from tests.circuits.window_task import KEYS, key, reading, task
+from verifier import babyjubjub as curve
+from verifier.errors import Refused
+from verifier.field import R
+from verifier.poseidon import poseidon
+from verifier.reading import DeviceKey
+
+SIZES = {"publicKey": 2, "devicePath": 10, "r8": 2, "digit": 252}
+SLOT = ("enabled", "deviceIndex", "device", "publicKey", "devicePath", "sequence", "timestamp", "value", "r8", "digit")
+COUNT = 5
+
+
+def honest() -> CircuitInputs:
+    return inputs_of(task([reading(i, 10 + i, 1000 - 300 * i) for i in range(COUNT)]))
+
+
+def get(inputs: CircuitInputs, name: str, slot: int) -> list[int]:
+    values, size = inputs[name], SIZES.get(name, 1)
+    assert isinstance(values, list)
+    return values[slot * size : (slot + 1) * size]
+
+
+def put(inputs: CircuitInputs, name: str, slot: int, new: list[int]) -> None:
+    values, size = inputs[name], SIZES.get(name, 1)
+    assert isinstance(values, list)
+    assert len(new) == size
+    values[slot * size : (slot + 1) * size] = new
+
+
+def copy_slot(inputs: CircuitInputs, source: int, target: int, names: tuple[str, ...] = SLOT) -> None:
+    for name in names:
+        put(inputs, name, target, get(inputs, name, source))
+
+
+def public(inputs: CircuitInputs, name: str) -> int:
+    value = inputs[name]
+    assert isinstance(value, int)
+    return value
+
+
+def scalar_and_nonce(signer: DeviceKey, m: int) -> tuple[list[int], list[int]]:
+    parts = curve.decode_signature(curve.sign(signer.private_key, m))
+    assert parts is not None
+    return list(parts[0]), signature_digits(parts[1])
+
+
+def resign(inputs: CircuitInputs, slot: int, signer: DeviceKey) -> None:
+    """The device signs whatever the slot holds, in range or not, as a dishonest device can."""
+    value = get(inputs, "value", slot)[0]
+    raw = value + (1 << 31) - (1 << 32) * (value >> 31 & 1)
+    fold = poseidon((4, raw % R))
+    place = [get(inputs, name, slot)[0] % R for name in ("device", "sequence", "timestamp")]
+    r8, digits = scalar_and_nonce(signer, poseidon((public(inputs, "projectId") % R, *place, fold)))
+    put(inputs, "r8", slot, r8)
+    put(inputs, "digit", slot, digits)
+
+
+def single_device_root(inputs: CircuitInputs, slot: int) -> int:
+    """Root of a device set that holds the slot's key at index 0 and nothing else."""
+    node = poseidon((get(inputs, "device", slot)[0], *get(inputs, "publicKey", slot)))
+    for sibling in get(inputs, "devicePath", slot):
+        node = poseidon((node, sibling))
+    return node
+
+
+def forged_scalar(inputs: CircuitInputs) -> None:
+    digits = get(inputs, "digit", 2)
+    digits[7] ^= 1
+    put(inputs, "digit", 2, digits)
+
+
+def forged_nonce(inputs: CircuitInputs) -> None:
+    put(inputs, "r8", 2, list(curve.B8))
+
+
+def changed_value(inputs: CircuitInputs) -> None:
+    put(inputs, "value", 2, [get(inputs, "value", 2)[0] + 1])
+
+
+def changed_timestamp(inputs: CircuitInputs) -> None:
+    put(inputs, "timestamp", 2, [get(inputs, "timestamp", 2)[0] + 1])
+
+
+def changed_sequence(inputs: CircuitInputs) -> None:
+    put(inputs, "sequence", 2, [get(inputs, "sequence", 2)[0] + 1])
+
+
+def signature_of_another_slot(inputs: CircuitInputs) -> None:
+    copy_slot(inputs, 1, 2, ("r8", "digit"))
+
+
+def another_project(inputs: CircuitInputs) -> None:
+    inputs["projectId"] = 8
+
+
+def stranger(inputs: CircuitInputs) -> None:
+    outsider = key(99)
+    put(inputs, "device", 2, [int.from_bytes(outsider.device, "big")])
+    put(
+        inputs, "publicKey", 2, [int.from_bytes(p, "big") for p in (outsider.public_key[:32], outsider.public_key[32:])]
+    )
+    resign(inputs, 2, outsider)
+
+
+def name_of_another_device(inputs: CircuitInputs) -> None:
+    copy_slot(inputs, 3, 2, ("device",))
+    resign(inputs, 2, KEYS[2])
+
+
+def another_device_set(inputs: CircuitInputs) -> None:
+    inputs["deviceSetRoot"] = public(inputs, "deviceSetRoot") + 1
+
+
+def another_index(inputs: CircuitInputs) -> None:
+    put(inputs, "deviceIndex", 4, [9])
+
+
+def counted_twice(inputs: CircuitInputs) -> None:
+    copy_slot(inputs, 3, 4)
+
+
+def unsorted(inputs: CircuitInputs) -> None:
+    kept = {name: get(inputs, name, 1) for name in SLOT}
+    copy_slot(inputs, 2, 1)
+    for name, values in kept.items():
+        put(inputs, name, 2, values)
+
+
+def value_in_a_disabled_slot(inputs: CircuitInputs) -> None:
+    put(inputs, "value", 9, [77])
+
+
+def count_above(inputs: CircuitInputs) -> None:
+    inputs["count"] = COUNT + 1
+
+
+def count_below(inputs: CircuitInputs) -> None:
+    inputs["count"] = COUNT - 1
+
+
+def nothing_enabled(inputs: CircuitInputs) -> None:
+    inputs.update(enabled=[0] * 16, value=[0] * 16, count=0)
+
+
+def gap(inputs: CircuitInputs) -> None:
+    put(inputs, "enabled", 2, [0])
+    put(inputs, "value", 2, [0])
+    inputs["count"] = COUNT - 1
+
+
+def half_enabled(inputs: CircuitInputs) -> None:
+    put(inputs, "enabled", 3, [(R + 1) // 2])
+    put(inputs, "enabled", 4, [(R + 1) // 2])
+    inputs["count"] = COUNT - 1
+
+
+def twice_enabled(inputs: CircuitInputs) -> None:
+    put(inputs, "enabled", 4, [2])
+    inputs["count"] = COUNT + 1
+
+
+def out_of_range(name: str, value: int) -> Callable[[CircuitInputs], None]:
+    def change(inputs: CircuitInputs) -> None:
+        put(inputs, name, 2, [value % R])
+        if name == "device":
+            inputs["deviceSetRoot"] = 0  # the leaf is another; the range must stop it as well
+        resign(inputs, 2, KEYS[2])
+
+    change.__name__ = f"{name}_{value}"
+    return change
+
+
+def public_out_of_range(name: str, value: int) -> Callable[[CircuitInputs], None]:
+    def change(inputs: CircuitInputs) -> None:
+        inputs[name] = value % R
+        if name == "projectId":
+            for slot in range(COUNT):
+                resign(inputs, slot, KEYS[slot])
+
+    change.__name__ = f"{name}_{value}"
+    return change
+
+
+def weak_key(point: curve.Affine) -> Callable[[CircuitInputs], None]:
+    """A key of small order: S * B8 = R8 would sign anything."""
+
+    def change(inputs: CircuitInputs) -> None:
+        inputs.update(inputs_of(task([reading(0, 10, 1)])))
+        put(inputs, "publicKey", 0, list(point))
+        put(inputs, "r8", 0, list(curve.multiply_base(12345)))
+        put(inputs, "digit", 0, signature_digits(12345))
+        inputs["deviceSetRoot"] = single_device_root(inputs, 0)
+
+    change.__name__ = f"weak_key_{point[0] % 10**6}"
+    return change
+
+
+def key_off_the_curve(inputs: CircuitInputs) -> None:
+    inputs.update(inputs_of(task([reading(0, 10, 1)])))
+    put(inputs, "publicKey", 0, [5, 7])
+    inputs["deviceSetRoot"] = single_device_root(inputs, 0)
+
+
+def nonce_off_the_curve(inputs: CircuitInputs) -> None:
+    put(inputs, "r8", 2, [5, 7])
+
+
+SIGNATURE = "signature.sum.out"
+ATTACKS: list[tuple[Callable[[CircuitInputs], None], str]] = [
+    (forged_scalar, f"slot[2].{SIGNATURE}"),
+    (forged_nonce, f"slot[2].{SIGNATURE}"),
+    (changed_value, f"slot[2].{SIGNATURE}"),
+    (changed_timestamp, f"slot[2].{SIGNATURE}"),
+    (changed_sequence, f"slot[2].{SIGNATURE}"),
+    (signature_of_another_slot, f"slot[2].{SIGNATURE}"),
+    (another_project, f"slot[1].{SIGNATURE}"),
+    (stranger, "deviceSetRoot"),
+    (name_of_another_device, "deviceSetRoot"),
+    (another_device_set, "deviceSetRoot"),
+    (another_index, "deviceSetRoot"),
+    (counted_twice, "order[4]"),
+    (unsorted, "order[2]"),
+    (value_in_a_disabled_slot, "value[9]"),
+    (count_above, "enabled"),
+    (count_below, "enabled"),
+    (nothing_enabled, "enabled"),
+    (gap, "enabled"),
+    (half_enabled, "enabled"),
+    (twice_enabled, "enabled"),
+    (out_of_range("value", 1 << 32), "bits[2]"),
+    (out_of_range("value", -1), "bits[2]"),
+    (out_of_range("sequence", 1 << 64), "slot[2].sequenceBits"),
+    (out_of_range("sequence", -1), "slot[2].sequenceBits"),
+    (out_of_range("timestamp", 1 << 64), "slot[2].timestampBits"),
+    (out_of_range("device", 1 << 160), "slot[2].deviceBits"),
+    (out_of_range("deviceIndex", 1 << 10), "slot[2].index"),
+    (public_out_of_range("digestHigh", 1 << 128), "header.high"),
+    (public_out_of_range("digestLow", -1), "header.low"),
+    (public_out_of_range("projectId", 1 << 64), "header.project"),
+    (public_out_of_range("windowStart", 0), "header.start"),
+    (public_out_of_range("windowStart", 140), "header.room"),
+    (public_out_of_range("windowEnd", 1 << 64), "header.end"),
+    (public_out_of_range("windowEnd", 104), "header.room"),
+    (weak_key(curve.IDENTITY), "slot[0].signature.inverse"),
+    (weak_key(torsion_points()[4]), "slot[0].signature.inverse"),
+    (weak_key(torsion_points()[1]), "slot[0].signature.inverse"),
+    (key_off_the_curve, "slot[0].signature.keyOnCurve"),
+    (nonce_off_the_curve, "slot[2].signature.nonceOnCurve"),
+]
+
+
+@pytest.mark.parametrize(("change", "where"), ATTACKS, ids=[change.__name__ for change, _ in ATTACKS])
+def test_an_attack_has_no_witness(
+    attack: Attack, calculator: WitnessCalculator, change: Callable[[CircuitInputs], None], where: str
+) -> None:
+    inputs = honest()
+    change(inputs)
+    with pytest.raises(Refused, match="W3B-4004"):
+        calculator.witness(inputs)
+    broken = attack.broken(inputs)
+    assert broken
+    assert any(where in name for names in broken for name in names), broken
+
+
+@pytest.mark.parametrize("name", ["readingsRoot", "outputCount", "sum", "minimum", "maximum"])
+def test_a_changed_output_breaks_the_constraints(attack: Attack, calculator: WitnessCalculator, name: str) -> None:
+    witness = [int.from_bytes(w, "little") for w in _wires(calculator.witness(honest()))]
+    assert attack.circuit.violated(witness) == []
+    wire = attack.rebuilt.wires[name]
+    for value in (witness[wire] + 1, witness[wire] - 1, 0, R - 1, witness[wire] + (1 << 32)):
+        changed = [*witness]
+        changed[wire] = value % R
+        assert attack.circuit.violated(changed) != []
+
+
+def _wires(data: bytes) -> list[bytes]:
+    return [data[at : at + 32] for at in range(0, len(data), 32)]

@@ -1,0 +1,288 @@
+"""Groth16Verifier: it accepts exactly the proofs of exactly the Statement, and only sound, canonical keys."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from eth_abi.abi import decode, encode
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from py_ecc.optimized_bn128 import curve_order
+
+from tests.contracts.chain_client import event, events
+from tests.contracts.groth16_simulator import FIELD_MODULUS, TrapdoorKey, encode_key, g1, g2
+from tests.contracts.world import ZKP, Claim, Task, World
+from verifier import bindings as b
+from verifier.statement import Opening
+
+SOME = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+LIMIT = 2**252
+PROOF_WORDS = ["uint256"] * 13
+
+
+@pytest.fixture(scope="module")
+def task(world: World) -> Task:
+    return Task(world, 7, world.opening())
+
+
+def judge(task: Task, claim: Claim) -> bool | b.Revert:
+    """What verify says: a bool, or why it reverts."""
+    data = b.verify(claim.statement, claim.public_output, claim.proof)
+    result = task.world.chain.call(task.world.deployment.groth16, data, gas=2_000_000)
+    return result if isinstance(result, b.Revert) else bool(decode(["bool"], result)[0])
+
+
+def refused(task: Task, claim: Claim) -> str:
+    """The name of the revert, or `False`; fails when the proof is accepted."""
+    verdict = judge(task, claim)
+    assert verdict is not True
+    return verdict.name if isinstance(verdict, b.Revert) else "False"
+
+
+def with_word(proof: bytes, index: int, value: int) -> bytes:
+    return proof[: 32 * index] + value.to_bytes(32, "big") + proof[32 * index + 32 :]
+
+
+def test_a_good_proof_is_accepted(task: Task) -> None:
+    assert judge(task, task.claim()) is True
+
+
+@SOME
+@given(st.lists(st.integers(-LIMIT + 1, LIMIT - 1), min_size=4, max_size=4))
+def test_every_output_in_range_has_its_own_signals(task: Task, words: list[int]) -> None:
+    output = encode(["int256"] * 4, words)
+    claim = task.prove(task.statement(ZKP, output), ZKP, output)
+    assert judge(task, claim) is True
+    changed = encode(["int256"] * 4, [*words[:3], words[3] - 1 if words[3] > 0 else words[3] + 1])
+    assert refused(task, dataclasses.replace(claim, public_output=changed)) == "False"
+
+
+@pytest.mark.parametrize("word", [LIMIT, -LIMIT, 2**255 - 1, -(2**255), curve_order - 5])
+@pytest.mark.parametrize("index", [0, 3])
+def test_an_output_word_out_of_range_is_refused(task: Task, word: int, index: int) -> None:
+    words = [1, 1, 1, 1]
+    words[index] = word
+    output = encode(["int256"] * 4, words)
+    verdict = judge(task, task.prove(task.statement(ZKP, output), ZKP, output))
+    assert isinstance(verdict, b.Revert)
+    assert (verdict.name, verdict.args["signal"]) == ("SignalOutOfRange", index + 1)
+
+
+@pytest.mark.parametrize("word", [LIMIT - 1, -LIMIT + 1, 0])
+def test_an_output_word_at_the_edge_is_accepted(task: Task, word: int) -> None:
+    output = encode(["int256"] * 4, [word] * 4)
+    assert judge(task, task.prove(task.statement(ZKP, output), ZKP, output)) is True
+
+
+def test_a_negative_word_and_its_field_alias_do_not_share_a_proof(task: Task) -> None:
+    output = encode(["int256"] * 4, [-1, 0, 0, 0])
+    claim = task.prove(task.statement(ZKP, output), ZKP, output)
+    alias = (curve_order - 1).to_bytes(32, "big") + output[32:]
+    assert refused(task, dataclasses.replace(claim, public_output=alias)) == "SignalOutOfRange"
+
+
+@SOME
+@given(st.integers(0, 416 * 8 - 1))
+def test_every_flipped_bit_of_the_proof_is_refused(task: Task, bit: int) -> None:
+    claim = task.claim()
+    flipped = bytearray(claim.proof)
+    flipped[bit // 8] ^= 1 << (bit % 8)
+    refused(task, dataclasses.replace(claim, proof=bytes(flipped)))
+
+
+@pytest.mark.parametrize("proof", [lambda p: p[:-1], lambda p: p + b"\0", lambda p: b"", lambda p: p[:256]])
+def test_a_proof_of_another_length_is_refused(task: Task, proof) -> None:  # type: ignore[no-untyped-def]
+    claim = task.claim()
+    assert refused(task, dataclasses.replace(claim, proof=proof(claim.proof))) == "ProofLength"
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_a_coordinate_not_below_the_modulus_is_refused(task: Task, index: int) -> None:
+    claim = task.claim()
+    value = int.from_bytes(claim.proof[32 * index : 32 * index + 32], "big")
+    for raised in (value + FIELD_MODULUS, FIELD_MODULUS):
+        proof = with_word(claim.proof, index, raised)
+        assert refused(task, dataclasses.replace(claim, proof=proof)) == "InvalidProofPoint"
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_a_point_off_its_curve_is_refused(task: Task, index: int) -> None:
+    claim = task.claim()
+    proof = with_word(claim.proof, index, 5)
+    assert refused(task, dataclasses.replace(claim, proof=proof)) == "InvalidProofPoint"
+
+
+def test_points_at_infinity_prove_nothing(task: Task) -> None:
+    claim = task.claim()
+    for start, end in [(0, 64), (64, 192), (192, 256), (0, 256)]:
+        proof = claim.proof[:start] + bytes(end - start) + claim.proof[end:]
+        assert refused(task, dataclasses.replace(claim, proof=proof)) == "False"
+
+
+@pytest.mark.parametrize(
+    ("index", "value"),
+    [(8, curve_order), (9, curve_order), (10, 2**64), (11, 2**64), (12, 2**32), (8, 2**256 - 1)],
+)
+def test_an_opening_out_of_range_is_refused(task: Task, index: int, value: int) -> None:
+    claim = task.claim()
+    proof = with_word(claim.proof, index, value)
+    assert refused(task, dataclasses.replace(claim, proof=proof)) == "SignalOutOfRange"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"window_start": 0}, {"window_end": 1}, {"count": 0}, {"count": 21}, {"window_start": 10**9}]
+)
+def test_an_impossible_opening_is_refused_even_if_committed(task: Task, changes: dict[str, int]) -> None:
+    opening = dataclasses.replace(task.opening, **changes)
+    other = Task(task.world, task.project, opening)
+    assert refused(other, other.claim()) == "ImpossibleOpening"
+
+
+@pytest.mark.parametrize("field", ["readings_root", "device_set_root", "window_start", "window_end", "count"])
+def test_an_opening_of_other_inputs_is_refused_even_if_proven(task: Task, field: str) -> None:
+    value = getattr(task.opening, field)
+    changed = value - 1 if field == "count" else value + 1 if isinstance(value, int) else bytes(31) + b"\1"
+    other = Task(task.world, task.project, dataclasses.replace(task.opening, **{field: changed}))
+    claim = task.claim()
+    proven = other.prove(claim.statement, ZKP, claim.public_output)
+    assert refused(task, proven) == "False"
+
+
+def test_a_project_id_beyond_64_bits_is_refused(task: Task) -> None:
+    claim = task.claim()
+    statement = dataclasses.replace(claim.statement, project_id=2**64)
+    assert refused(task, dataclasses.replace(claim, statement=statement)) == "SignalOutOfRange"
+
+
+@pytest.mark.parametrize("field", ["project_id", "project_version", "task_id", "output", "prover"])
+def test_a_proof_serves_no_other_statement(task: Task, field: str) -> None:
+    claim = task.claim()
+    value = getattr(claim.statement, field)
+    changed = value + 1 if isinstance(value, int) else bytes(len(value) - 1) + b"\7"
+    statement = dataclasses.replace(claim.statement, **{field: changed})
+    assert refused(task, dataclasses.replace(claim, statement=statement)) == "False"
+
+
+def test_an_output_of_another_length_is_refused(task: Task) -> None:
+    claim = task.claim()
+    for output in (b"", claim.public_output[:-1], claim.public_output[:-32], claim.public_output + bytes(32)):
+        assert refused(task, dataclasses.replace(claim, public_output=output)) == "OutputLength"
+
+
+def test_an_unknown_program_is_refused(task: Task) -> None:
+    claim = task.claim()
+    statement = dataclasses.replace(claim.statement, program_id=bytes(32))
+    assert refused(task, dataclasses.replace(claim, statement=statement)) == "UnknownProgram"
+
+
+def test_a_proof_under_another_registered_key_is_refused(world: World, task: Task) -> None:
+    other = TrapdoorKey.generate(seed=2)
+    world.chain.send(world.stranger, world.deployment.groth16, b.register_verifying_key(other.encoded()))
+    claim = task.claim()
+    statement = dataclasses.replace(claim.statement, program_id=other.program_id())
+    assert refused(task, task.prove(statement, ZKP, claim.public_output)) == "False"
+
+
+@pytest.mark.parametrize("words", [1, 16])
+def test_the_shortest_and_longest_outputs_work(world: World, task: Task, words: int) -> None:
+    key = TrapdoorKey.generate(seed=words, output_words=words)
+    receipt = world.chain.send(world.stranger, world.deployment.groth16, b.register_verifying_key(key.encoded()))
+    registered = event(receipt, "KeyRegistered").args
+    assert (registered["programId"], registered["outputWords"]) == (key.program_id(), words)
+    output = encode(["int256"] * words, list(range(-3, words - 3)))
+    other = Task(dataclasses.replace(world, key=key), task.project, task.opening)
+    assert judge(other, other.prove(other.statement(ZKP, output), ZKP, output)) is True
+
+
+def test_registration_is_open_and_a_repeat_changes_nothing(world: World) -> None:
+    key = world.key.encoded()
+    again = world.chain.send(world.stranger, world.deployment.groth16, b.register_verifying_key(key))
+    assert events(again) == []
+    stored = world.chain.read(world.deployment.groth16, b.call_verifying_key(world.key.program_id()))
+    assert b.decode_verifying_key(stored) == key
+    absent = world.chain.read(world.deployment.groth16, b.call_verifying_key(bytes(32)))
+    assert b.decode_verifying_key(absent) == b""
+
+
+def key_refusal(world: World, key: bytes) -> b.Revert:
+    return world.chain.refusal(world.stranger, world.deployment.groth16, b.register_verifying_key(key))
+
+
+KEY = TrapdoorKey.generate(seed=3)
+
+
+def test_a_key_of_another_shape_is_refused(world: World) -> None:
+    good = KEY.encoded()
+    for key in (b"", good[:511], good[:-1], good + b"\0", good[:-64], good + bytes(64)):
+        assert key_refusal(world, key).name == "MalformedKey"
+    assert key_refusal(world, with_word(good, 14, 512)).name == "MalformedKey"
+    for words in (0, 17):
+        assert key_refusal(world, TrapdoorKey.generate(seed=4, output_words=words).encoded()).name == "MalformedKey"
+
+
+@pytest.mark.parametrize("index", [*range(14), 16, 17, 40, 41])
+def test_a_key_coordinate_out_of_range_or_off_the_curve_is_refused(world: World, index: int) -> None:
+    good = KEY.encoded()
+    value = int.from_bytes(good[32 * index : 32 * index + 32], "big")
+    for bad in (value + FIELD_MODULUS, value ^ 1):
+        assert key_refusal(world, with_word(good, index, bad)).name == "InvalidKeyPoint"
+
+
+@pytest.mark.parametrize(("start", "size"), [(0, 2), (2, 4), (6, 4), (10, 4), (16, 2), (40, 2)])
+def test_a_key_with_a_point_at_infinity_is_refused(world: World, start: int, size: int) -> None:
+    """An ic point at infinity leaves its signal free: one proof would serve every digest."""
+    good = KEY.encoded()
+    key = good[: 32 * start] + bytes(32 * size) + good[32 * (start + size) :]
+    assert key_refusal(world, key).name == "InvalidKeyPoint"
+
+
+def test_a_g2_point_outside_the_subgroup_is_refused(world: World) -> None:
+    # On the twist, of an order other than r: x = 1 + 0i has a y (found by square root), cofactor is not one.
+    from py_ecc.optimized_bn128 import FQ2, b2, field_modulus
+
+    x = FQ2([1, 0])
+    while True:
+        square = x * x * x + b2
+        root = _sqrt_fq2(square, FQ2, field_modulus)
+        if root is not None:
+            break
+        x = x + FQ2([1, 0])
+    point = ((int(x.coeffs[1]), int(x.coeffs[0])), (int(root.coeffs[1]), int(root.coeffs[0])))
+    key = encode_key(g1(2), point, g2(4), g2(5), [g1(k + 1) for k in range(13)])
+    refusal = key_refusal(world, key)
+    assert (refusal.name, refusal.args["index"]) == ("InvalidKeyPoint", 1001)
+
+
+def _sqrt_fq2(value, field, modulus: int):  # type: ignore[no-untyped-def]
+    """A square root in Fp2 for p = 3 mod 4 (Adj, Rodríguez-Henríquez, IEEE ToC 2014, algorithm 9), or None."""
+    a1 = value ** ((modulus - 3) // 4)
+    alpha, x0 = a1 * a1 * value, a1 * value
+    if alpha == field([modulus - 1, 0]):
+        root = field([0, 1]) * x0
+    else:
+        root = (alpha + field([1, 0])) ** ((modulus - 1) // 2) * x0
+    return root if root * root == value else None
+
+
+@pytest.mark.parametrize("delta", [lambda k: k.gamma, lambda k: -k.gamma])
+def test_a_key_without_the_second_phase_is_refused(world: World, delta) -> None:  # type: ignore[no-untyped-def]
+    """With gamma = ±delta anyone can move any signal into C and prove what they like."""
+    key = dataclasses.replace(KEY, delta=delta(KEY))
+    assert key_refusal(world, key.encoded()).name == "DegenerateKey"
+
+
+def test_the_opening_words_are_the_last_of_the_proof(task: Task) -> None:
+    words = decode(PROOF_WORDS, task.claim().proof)[8:]
+    opening = Opening(words[0].to_bytes(32, "big"), words[1].to_bytes(32, "big"), *words[2:])
+    assert opening == task.opening
+
+
+def test_too_little_gas_never_makes_a_good_proof_false(task: Task) -> None:
+    claim = task.claim()
+    data = b.verify(claim.statement, claim.public_output, claim.proof)
+    outcomes = set()
+    for gas in range(60_000, 460_000, 8_000):
+        result = task.world.chain.call(task.world.deployment.groth16, data, gas=gas)
+        outcomes.add("refused" if isinstance(result, b.Revert) else bool(decode(["bool"], result)[0]))
+    assert outcomes == {"refused", True}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+import {Statement, TaskState} from "./Types.sol";
+
+/// @title Where proofs are settled
+interface IRouter {
+    /// @notice A proof was accepted. `verified` of `threshold` distinct kinds are now verified.
+    event ProofVerified(
+        bytes32 indexed taskId,
+        bytes32 indexed kind,
+        address indexed prover,
+        bytes32 programId,
+        bytes32 output,
+        uint8 verified,
+        uint8 threshold
+    );
+    /// @notice The threshold was reached; happens once for a task.
+    event TaskSettled(
+        bytes32 indexed taskId,
+        uint256 indexed projectId,
+        uint32 indexed projectVersion,
+        bytes32 output,
+        address prover,
+        bytes publicOutput
+    );
+    /// @notice A second, different output was proven for the task. Nothing more is accepted or delivered for it.
+    event TaskFrozen(
+        bytes32 indexed taskId, bytes32 indexed kind, address indexed prover, bytes32 first, bytes32 second
+    );
+    /// @notice The dApp took the result; happens once for a task.
+    event DappProcessed(bytes32 indexed taskId, address indexed dapp);
+    /// @notice The dApp refused the result or ran out of gas; `reason` is its revert data, at most 256 bytes.
+    event DappFailed(bytes32 indexed taskId, address indexed dapp, bytes reason);
+
+    /// @notice FleetManagement has no such task.
+    error TaskNotRecorded(bytes32 taskId);
+    /// @notice The task was recorded for another project or version.
+    error ProjectMismatch(bytes32 taskId, uint256 recordedProject, uint32 recordedVersion);
+    /// @notice The Statement's inputs are not the recorded ones.
+    error InputsMismatch(bytes32 taskId, bytes32 recorded, bytes32 given);
+    /// @notice The recorded device-set root is not the published one.
+    error DeviceSetMismatch(bytes32 published, bytes32 recorded);
+    /// @notice The project is paused.
+    error ProjectInactive(uint256 projectId);
+    /// @notice The prover has no assignment for this task and kind.
+    error NotAssigned(bytes32 taskId, address prover, bytes32 kind);
+    /// @notice The assignment was recalled.
+    error AssignmentRecalled(bytes32 taskId, address prover, bytes32 kind);
+    /// @notice The assignment's deadline has passed.
+    error DeadlinePassed(uint64 deadline, uint256 timestamp);
+    /// @notice The version publishes no program of this kind.
+    error KindNotPublished(bytes32 kind);
+    /// @notice The version's program of this kind is another one.
+    error ProgramNotPublished(bytes32 published, bytes32 given);
+    /// @notice keccak256(publicOutput) is not the Statement's output.
+    error OutputMismatch(bytes32 computed, bytes32 given);
+    /// @notice The verifier says that the proof does not hold.
+    error ProofRefused(bytes32 programId, address verifier);
+    /// @notice This kind is verified for the task with the same output; nothing is left to do.
+    error AlreadyVerified(bytes32 taskId, bytes32 kind);
+    /// @notice Two different outputs were proven for the task.
+    error TaskIsFrozen(bytes32 taskId);
+    /// @notice Too little gas to give the dApp its full allowance; send at least `required` at this point.
+    error InsufficientGas(uint256 available, uint256 required);
+    /// @notice There is no failed dApp call to retry.
+    error NothingToRetry(bytes32 taskId);
+
+    /// @notice EIP-712 digest of a Statement under this Router's domain.
+    function digest(Statement calldata s) external view returns (bytes32);
+
+    /// @notice Checks a proof and records it; at the version's threshold the task settles and its dApp is called.
+    /// Anyone may call: what counts is `s.prover`, never the caller.
+    /// @param s What is claimed.
+    /// @param kind keccak256 of the proof kind.
+    /// @param publicOutput Canonical ABI encoding of the program's output.
+    /// @param proof As the published verifier takes it.
+    function settle(Statement calldata s, bytes32 kind, bytes calldata publicOutput, bytes calldata proof) external;
+
+    /// @notice Calls the dApp again for a settled task whose call failed. Anyone may call.
+    /// @param taskId Settled task.
+    /// @param publicOutput The settled output.
+    function retryDapp(bytes32 taskId, bytes calldata publicOutput) external;
+
+    /// @notice Where the task stands.
+    function taskState(bytes32 taskId) external view returns (TaskState memory);
+
+    /// @notice Prover whose proof of `kind` was accepted for the task, or zero.
+    function verifiedBy(bytes32 taskId, bytes32 kind) external view returns (address);
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {IProjectRegistry} from "./IProjectRegistry.sol";
+import {Program, Terms, Version} from "./Types.sol";
+
+/// @title Projects, their owners and their immutable versions
+/// @notice Nobody administers this contract: each project belongs to its owner alone.
+contract ProjectRegistry is IProjectRegistry {
+    /// @notice Most programs a version may name.
+    uint256 public constant MAX_PROGRAMS = 16;
+    /// @notice Longest kind name, bytes.
+    uint256 public constant MAX_KIND_LENGTH = 64;
+    /// @notice Longest project file URI, bytes.
+    uint256 public constant MAX_URI_LENGTH = 512;
+
+    struct Project {
+        address owner;
+        bool paused;
+        uint32 latestVersion;
+        address pendingOwner;
+    }
+
+    /// @inheritdoc IProjectRegistry
+    uint256 public projectCount;
+
+    mapping(uint256 projectId => Project) private _projects;
+    mapping(uint256 projectId => mapping(uint32 version => Version)) private _versions;
+    /// Position of a kind in its version's programs, plus one.
+    mapping(uint256 projectId => mapping(uint32 version => mapping(bytes32 kind => uint8))) private _kindPosition;
+
+    modifier onlyProjectOwner(uint256 projectId) {
+        if (_existing(projectId).owner != msg.sender) revert NotProjectOwner(projectId, msg.sender);
+        _;
+    }
+
+    /// @inheritdoc IProjectRegistry
+    function createProject(address owner) external returns (uint256 projectId) {
+        if (owner == address(0)) revert ZeroOwner();
+        projectId = ++projectCount;
+        _projects[projectId].owner = owner;
+        emit ProjectCreated(projectId, owner);
+    }
+
+    /// @inheritdoc IProjectRegistry
+    function publishVersion(uint256 projectId, Version calldata version) external onlyProjectOwner(projectId) {
+        Project storage owned = _projects[projectId];
+        if (version.version <= owned.latestVersion) {
+            revert VersionNotIncreasing(projectId, owned.latestVersion, version.version);
+        }
+        _checkVersion(version);
+        owned.latestVersion = version.version;
+        _versions[projectId][version.version] = version;
+        emit VersionPublished(
+            projectId,
+            version.version,
+            version.configHash,
+            version.configUri,
+            version.deviceSetRoot,
+            version.scheme,
+            version.dapp,
+            version.windowCapacity,
+            version.threshold
+        );
+        _indexPrograms(projectId, version);
+    }
+
+    /// @inheritdoc IProjectRegistry
+    function pause(uint256 projectId) external onlyProjectOwner(projectId) {
+        if (_projects[projectId].paused) revert AlreadySo(projectId);
+        _projects[projectId].paused = true;
+        emit ProjectPaused(projectId);
+    }
+
+    /// @inheritdoc IProjectRegistry
+    function resume(uint256 projectId) external onlyProjectOwner(projectId) {
+        if (!_projects[projectId].paused) revert AlreadySo(projectId);
+        _projects[projectId].paused = false;
+        emit ProjectResumed(projectId);
+    }
+
+    /// @inheritdoc IProjectRegistry
+    function transferProject(uint256 projectId, address to) external onlyProjectOwner(projectId) {
+        _projects[projectId].pendingOwner = to;
+        emit ProjectTransferStarted(projectId, msg.sender, to);
+    }
+
+    /// @inheritdoc IProjectRegistry
+    function acceptProject(uint256 projectId) external {
+        Project storage offered = _existing(projectId);
+        if (offered.pendingOwner != msg.sender) revert NotProjectOwner(projectId, msg.sender);
+        emit ProjectTransferred(projectId, offered.owner, msg.sender);
+        offered.owner = msg.sender;
+        offered.pendingOwner = address(0);
+    }
+
+    /// @inheritdoc IProjectRegistry
+    function project(uint256 projectId)
+        external
+        view
+        returns (address owner, address pendingOwner, bool paused, uint32 latestVersion)
+    {
+        Project storage found = _existing(projectId);
+        return (found.owner, found.pendingOwner, found.paused, found.latestVersion);
+    }
+
+    /// @inheritdoc IProjectRegistry
+    function versionOf(uint256 projectId, uint32 version) external view returns (Version memory) {
+        return _published(projectId, version);
+    }
+
+    /// @inheritdoc IProjectRegistry
+    function taskTerms(uint256 projectId, uint32 version)
+        external
+        view
+        returns (bool active, bytes32 deviceSetRoot, uint32 windowCapacity)
+    {
+        Version storage found = _published(projectId, version);
+        return (!_projects[projectId].paused, found.deviceSetRoot, found.windowCapacity);
+    }
+
+    /// @inheritdoc IProjectRegistry
+    function settlementTerms(uint256 projectId, uint32 version, bytes32 kind)
+        external
+        view
+        returns (Terms memory terms)
+    {
+        Version storage found = _published(projectId, version);
+        terms.active = !_projects[projectId].paused;
+        terms.deviceSetRoot = found.deviceSetRoot;
+        terms.dapp = found.dapp;
+        terms.threshold = found.threshold;
+        uint8 position = _kindPosition[projectId][version][kind];
+        if (position != 0) {
+            Program storage program = found.programs[position - 1];
+            terms.programId = program.programId;
+            terms.verifier = program.verifier;
+            terms.kindIndex = position - 1;
+        }
+    }
+
+    function _indexPrograms(uint256 projectId, Version calldata version) private {
+        mapping(bytes32 => uint8) storage positions = _kindPosition[projectId][version.version];
+        for (uint256 i = 0; i < version.programs.length; ++i) {
+            Program calldata program = version.programs[i];
+            uint256 length = bytes(program.kind).length;
+            if (length == 0 || length > MAX_KIND_LENGTH) revert InvalidVersion("kind");
+            if (program.programId == 0) revert InvalidVersion("programId");
+            if (program.verifier.code.length == 0) revert NotAContract(program.verifier);
+            bytes32 kind = keccak256(bytes(program.kind));
+            if (positions[kind] != 0) revert DuplicateKind(program.kind);
+            positions[kind] = uint8(i + 1);
+            emit ProgramPublished(
+                projectId, version.version, kind, program.kind, program.programId, program.verifier
+            );
+        }
+    }
+
+    function _checkVersion(Version calldata version) private view {
+        uint256 programs = version.programs.length;
+        uint32 capacity = version.windowCapacity;
+        if (programs == 0 || programs > MAX_PROGRAMS) revert InvalidVersion("programs");
+        if (version.threshold == 0 || version.threshold > programs) revert InvalidVersion("threshold");
+        if (capacity == 0 || capacity & (capacity - 1) != 0) revert InvalidVersion("windowCapacity");
+        if (version.configHash == 0) revert InvalidVersion("configHash");
+        if (bytes(version.configUri).length > MAX_URI_LENGTH) revert InvalidVersion("configUri");
+        if (version.deviceSetRoot == 0) revert InvalidVersion("deviceSetRoot");
+        if (version.scheme == 0) revert InvalidVersion("scheme");
+        if (version.dapp != address(0) && version.dapp.code.length == 0) revert NotAContract(version.dapp);
+    }
+
+    function _existing(uint256 projectId) private view returns (Project storage found) {
+        found = _projects[projectId];
+        if (found.owner == address(0)) revert UnknownProject(projectId);
+    }
+
+    function _published(uint256 projectId, uint32 version) private view returns (Version storage found) {
+        found = _versions[projectId][version];
+        if (found.threshold == 0) revert UnknownVersion(projectId, version);
+    }
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity 0.8.37;
+
+import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
+import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {IDapp} from "./IDapp.sol";
+import {IFleetManagement} from "./IFleetManagement.sol";
+import {IProjectRegistry} from "./IProjectRegistry.sol";
+import {IRouter} from "./IRouter.sol";
+import {IVerifier} from "./IVerifier.sol";
+import {
+    AssignmentState,
+    DappStatus,
+    Statement,
+    Task,
+    TaskState,
+    TaskStatus,
+    Terms,
+    Verification,
+    Version
+} from "./Types.sol";
+
+/// @title Where proofs are settled
+/// @notice Accepts a proof only for a recorded task, from a recorded live assignment, with a published program and
+/// verifier. Nobody administers this contract, and it holds no funds.
+contract Router is IRouter, EIP712, ReentrancyGuardTransient {
+    /// @notice EIP-712 type hash of Statement.
+    bytes32 public constant STATEMENT_TYPEHASH = keccak256(
+        "Statement(uint256 projectId,uint32 projectVersion,bytes32 taskId,bytes32 inputs,bytes32 output,bytes32 programId,address prover)"
+    );
+    /// @notice Gas that a dApp call gets, no more and no less.
+    uint256 public constant DAPP_GAS = 500_000;
+    /// @notice Gas that the Router keeps for itself around the dApp call: encoding, the account access, the result's
+    /// event and storage.
+    uint256 public constant DAPP_MARGIN = 60_000;
+    /// @notice Most bytes of a dApp's revert data that are recorded; more is never copied.
+    uint256 public constant MAX_REASON = 256;
+
+    /// @notice Where versions are read from.
+    IProjectRegistry public immutable REGISTRY;
+    /// @notice Where tasks and assignments are read from.
+    IFleetManagement public immutable FLEET;
+
+    /// `kinds` has bit i set when program i of the version is verified; `settler` is the program that reached the
+    /// threshold, from which the dApp's Statement is rebuilt on a retry.
+    struct Progress {
+        bytes32 output;
+        uint64 settledBlock;
+        uint16 kinds;
+        uint8 verified;
+        uint8 settler;
+        TaskStatus status;
+        DappStatus dapp;
+    }
+
+    struct Accepted {
+        address prover;
+        uint64 blockNumber;
+    }
+
+    mapping(bytes32 taskId => Progress) private _progress;
+    mapping(bytes32 taskId => mapping(bytes32 kind => Accepted)) private _accepted;
+
+    /// @param registry ProjectRegistry.
+    /// @param fleet FleetManagement.
+    constructor(IProjectRegistry registry, IFleetManagement fleet) EIP712("W3bstream", "1") {
+        REGISTRY = registry;
+        FLEET = fleet;
+    }
+
+    /// @inheritdoc IRouter
+    function settle(Statement calldata s, bytes32 kind, bytes calldata publicOutput, bytes calldata proof)
+        external
+        nonReentrant
+    {
+        Progress storage progress = _progress[s.taskId];
+        if (progress.status == TaskStatus.Frozen) revert TaskIsFrozen(s.taskId);
+        if (_accepted[s.taskId][kind].prover != address(0) && progress.output == s.output) {
+            revert AlreadyVerified(s.taskId, kind);
+        }
+        Terms memory terms = _checkRecords(s, kind);
+        bytes32 computed = keccak256(publicOutput);
+        if (computed != s.output) revert OutputMismatch(computed, s.output);
+        if (!IVerifier(terms.verifier).verify(s, publicOutput, proof)) {
+            revert ProofRefused(s.programId, terms.verifier);
+        }
+
+        if (progress.status != TaskStatus.None && progress.output != s.output) {
+            progress.status = TaskStatus.Frozen;
+            emit TaskFrozen(s.taskId, kind, s.prover, progress.output, s.output);
+            return;
+        }
+        if (_accept(progress, terms, s, kind)) {
+            emit TaskSettled(s.taskId, s.projectId, s.projectVersion, s.output, s.prover, publicOutput);
+            if (terms.dapp != address(0)) {
+                _deliver(progress, terms.dapp, s.taskId, abi.encodeCall(IDapp.process, (s, publicOutput)));
+            }
+        }
+    }
+
+    /// @inheritdoc IRouter
+    function retryDapp(bytes32 taskId, bytes calldata publicOutput) external nonReentrant {
+        Progress storage progress = _progress[taskId];
+        if (progress.status == TaskStatus.Frozen) revert TaskIsFrozen(taskId);
+        if (progress.dapp != DappStatus.Failed) revert NothingToRetry(taskId);
+        bytes32 computed = keccak256(publicOutput);
+        if (computed != progress.output) revert OutputMismatch(computed, progress.output);
+        (Statement memory s, address dapp) = _settledStatement(taskId, progress);
+        _deliver(progress, dapp, taskId, abi.encodeCall(IDapp.process, (s, publicOutput)));
+    }
+
+    /// @inheritdoc IRouter
+    function digest(Statement calldata s) external view returns (bytes32) {
+        return _hashTypedDataV4(
+            keccak256(
+                abi.encode(
+                    STATEMENT_TYPEHASH,
+                    s.projectId,
+                    s.projectVersion,
+                    s.taskId,
+                    s.inputs,
+                    s.output,
+                    s.programId,
+                    s.prover
+                )
+            )
+        );
+    }
+
+    /// @inheritdoc IRouter
+    function taskState(bytes32 taskId) external view returns (TaskState memory state) {
+        Progress storage progress = _progress[taskId];
+        state.status = progress.status;
+        state.dapp = progress.dapp;
+        state.output = progress.output;
+        state.settledBlock = progress.settledBlock;
+        state.verifications = new Verification[](progress.verified);
+        if (progress.verified == 0) return state;
+        Task memory task = FLEET.taskOf(taskId);
+        Version memory version = REGISTRY.versionOf(task.projectId, task.projectVersion);
+        uint256 next = 0;
+        for (uint256 i = 0; i < version.programs.length; ++i) {
+            if (progress.kinds & (1 << i) == 0) continue;
+            bytes32 kind = keccak256(bytes(version.programs[i].kind));
+            Accepted storage accepted = _accepted[taskId][kind];
+            state.verifications[next++] = Verification(kind, accepted.prover, accepted.blockNumber);
+        }
+    }
+
+    /// @inheritdoc IRouter
+    function verifiedBy(bytes32 taskId, bytes32 kind) external view returns (address) {
+        return _accepted[taskId][kind].prover;
+    }
+
+    /// Requires that everything in `s` is what FleetManagement recorded and ProjectRegistry published.
+    function _checkRecords(Statement calldata s, bytes32 kind) private view returns (Terms memory terms) {
+        (Task memory task, AssignmentState memory assignment) = FLEET.recordOf(s.taskId, s.prover, kind);
+        if (task.inputs == 0) revert TaskNotRecorded(s.taskId);
+        if (task.projectId != s.projectId || task.projectVersion != s.projectVersion) {
+            revert ProjectMismatch(s.taskId, task.projectId, task.projectVersion);
+        }
+        if (task.inputs != s.inputs) revert InputsMismatch(s.taskId, task.inputs, s.inputs);
+
+        terms = REGISTRY.settlementTerms(s.projectId, s.projectVersion, kind);
+        if (!terms.active) revert ProjectInactive(s.projectId);
+        if (terms.deviceSetRoot != task.deviceSetRoot) revert DeviceSetMismatch(terms.deviceSetRoot, task.deviceSetRoot);
+        if (terms.programId == 0) revert KindNotPublished(kind);
+        if (terms.programId != s.programId) revert ProgramNotPublished(terms.programId, s.programId);
+
+        if (assignment.fence == 0) revert NotAssigned(s.taskId, s.prover, kind);
+        if (assignment.recalled) revert AssignmentRecalled(s.taskId, s.prover, kind);
+        if (block.timestamp > assignment.deadline) revert DeadlinePassed(assignment.deadline, block.timestamp);
+    }
+
+    /// Records the proof; true when it is the one that reaches the threshold.
+    function _accept(Progress storage progress, Terms memory terms, Statement calldata s, bytes32 kind)
+        private
+        returns (bool settled)
+    {
+        _accepted[s.taskId][kind] = Accepted(s.prover, uint64(block.number));
+        uint8 verified = progress.verified + 1;
+        if (verified == 1) {
+            progress.output = s.output;
+            progress.status = TaskStatus.Proven;
+        }
+        progress.verified = verified;
+        progress.kinds |= uint16(1 << terms.kindIndex);
+        emit ProofVerified(s.taskId, kind, s.prover, s.programId, s.output, verified, terms.threshold);
+        settled = verified == terms.threshold;
+        if (settled) {
+            progress.status = TaskStatus.Settled;
+            progress.settler = terms.kindIndex;
+            progress.settledBlock = uint64(block.number);
+            if (terms.dapp == address(0)) progress.dapp = DappStatus.Absent;
+        }
+    }
+
+    /// Calls the dApp with exactly DAPP_GAS and records how it went. All other state of the task is final before this
+    /// call, and every entry that could deliver twice is guarded against re-entry.
+    function _deliver(Progress storage progress, address dapp, bytes32 taskId, bytes memory callData) private {
+        // EIP-150 passes on at most 63/64 of what is left: without this line a caller could starve the dApp and have
+        // its failure recorded.
+        uint256 required = (DAPP_GAS * 64) / 63 + DAPP_MARGIN;
+        if (gasleft() < required) revert InsufficientGas(gasleft(), required);
+        bool success = false;
+        bytes memory reason = new bytes(MAX_REASON);
+        if (dapp.code.length != 0) {
+            uint256 cap = DAPP_GAS;
+            uint256 most = MAX_REASON;
+            // Solidity's own call copies all return data, which the dApp could make large at our expense.
+            assembly ("memory-safe") {
+                success := call(cap, dapp, 0, add(callData, 0x20), mload(callData), 0, 0)
+                let size := returndatasize()
+                if gt(size, most) { size := most }
+                returndatacopy(add(reason, 0x20), 0, size)
+                mstore(reason, size)
+            }
+        } else {
+            reason = "";
+        }
+        if (success) {
+            progress.dapp = DappStatus.Processed;
+            emit DappProcessed(taskId, dapp);
+        } else {
+            progress.dapp = DappStatus.Failed;
+            emit DappFailed(taskId, dapp, reason);
+        }
+    }
+
+    /// The Statement of the proof that reached the threshold, rebuilt from the records.
+    function _settledStatement(bytes32 taskId, Progress storage progress)
+        private
+        view
+        returns (Statement memory s, address dapp)
+    {
+        Task memory task = FLEET.taskOf(taskId);
+        Version memory version = REGISTRY.versionOf(task.projectId, task.projectVersion);
+        (bool active,,) = REGISTRY.taskTerms(task.projectId, task.projectVersion);
+        if (!active) revert ProjectInactive(task.projectId);
+        bytes32 kind = keccak256(bytes(version.programs[progress.settler].kind));
+        s = Statement({
+            projectId: task.projectId,
+            projectVersion: task.projectVersion,
+            taskId: taskId,
+            inputs: task.inputs,
+            output: progress.output,
+            programId: version.programs[progress.settler].programId,
+            prover: _accepted[taskId][kind].prover
+        });
+        dapp = version.dapp;
+    }
+}

