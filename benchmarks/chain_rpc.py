@@ -113,7 +113,7 @@ async def measure(url: str, pid: int, raws: list[str]) -> dict[str, float]:
     """Rates of one node. Every call must have counted, or the figures are not printed."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=20)) as session:
         await _one(session, url, "eth_sendRawTransaction", raws[0])
-        while await _one(session, url, "eth_getCode", counter_address(), "latest") == "0x":
+        while await _one(session, url, "eth_getCode", counter_address(), "latest") == "0x":  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         started, cpu = time.perf_counter(), cpu_seconds(pid)
         calls = raws[1:]
@@ -126,7 +126,7 @@ async def measure(url: str, pid: int, raws: list[str]) -> dict[str, float]:
             if refused:
                 raise SystemExit(f"refused: {refused[0]}")
         accepted = time.perf_counter()
-        while int(await _one(session, url, "eth_getTransactionCount", SENDER.address, "latest"), 16) < len(raws):
+        while int(await _one(session, url, "eth_getTransactionCount", SENDER.address, "latest"), 16) < len(raws):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
         mined, cpu_mined = time.perf_counter(), cpu_seconds(pid)
         counted = int(await _one(session, url, "eth_getStorageAt", counter_address(), "0x0", "latest"), 16)

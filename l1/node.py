@@ -81,13 +81,15 @@ class Node:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-        if self._producing is not None:
-            self._producing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._producing
-        self.chain.close()
+        try:
+            if self._runner is not None:
+                await self._runner.cleanup()
+            if self._producing is not None:
+                self._producing.cancel()
+                with suppress(asyncio.CancelledError):
+                    await self._producing
+        finally:
+            self.chain.close()
 
     async def wait(self) -> None:
         """Wait for the producer to fail; it never ends by itself. Raises what stopped it."""

@@ -271,19 +271,19 @@ CODES: dict[str, ErrorCode] = {
         "The last valid admin key cannot be revoked.", "Create another admin key first (`w3bstream keys api create`)."
     ),
     "W3B-8001": ErrorCode(
-        "A build tool or an npm package is not installed.",
-        "Run `npm ci` at the repository's root, and put node on PATH.",
-    ),
-    "W3B-8002": ErrorCode(
-        "The Solidity sources do not compile.", "Read the compiler's message and correct the source."
-    ),
-    "W3B-8001": ErrorCode(
         "Another service uses this home folder.", "Stop it, or set W3BSTREAM_HOME to another folder."
     ),
     "W3B-8002": ErrorCode("A part did not start.", "Read the log that the message names."),
     "W3B-8003": ErrorCode("A package that this command needs is not installed.", "Install the extra that it names."),
     "W3B-8004": ErrorCode(
         "The demo's outcome differs from what was sent.", "Run `w3bstream task list` and look at the reasons."
+    ),
+    "W3B-8005": ErrorCode(
+        "A build tool or an npm package is not installed.",
+        "Run `npm ci` at the repository's root, and put node on PATH.",
+    ),
+    "W3B-8006": ErrorCode(
+        "The Solidity sources do not compile.", "Read the compiler's message and correct the source."
     ),
 }
 

@@ -22,7 +22,7 @@ from coordinator.dispatch import snapshot
 from coordinator.dispatch.attempts import TaskEnded
 from coordinator.dispatch.fleet import REGISTERED, Fleet
 from coordinator.dispatch.identity import load_identity
-from coordinator.dispatch.pool import Died, PoolEvent, ProverPool, Stirred, Worker, WorkerSpec
+from coordinator.dispatch.pool import PoolEvent, ProverPool, Stirred, Worker, WorkerSpec
 from coordinator.dispatch.proving_task import load_proving_task
 from coordinator.dispatch.recording import Recorder
 from coordinator.dispatch.rounds import WORKED_ON, Rounds
@@ -121,6 +121,7 @@ class Dispatcher:
         self._proving_since: dict[int, int] = {}
         self._served_at: dict[int, int] = {}
         self._recording: set[asyncio.Task[None]] = set()
+        self._reported: set[int] = set()
         self._running: asyncio.Task[None] | None = None
         self._stirred = asyncio.Event()
         self._stopping = False
@@ -224,9 +225,13 @@ class Dispatcher:
 
     async def handle(self, event: PoolEvent) -> None:
         """Take one event of the pool: verify, record, and let the next round see it."""
-        if isinstance(event, Stirred) or (isinstance(event, Died) and event.attempt_id is None):
+        if isinstance(event, Stirred) or event.attempt_id is None:
             return
-        await self._recorder.record(event)
+        self._reported.add(event.attempt_id)
+        try:
+            await self._recorder.record(event)
+        finally:
+            self._reported.discard(event.attempt_id)
 
     async def _make_rounds(self) -> None:
         pause = self._limits.heartbeat_ms / 2000
@@ -263,7 +268,8 @@ class Dispatcher:
         async with self._ledger.reading() as session:
             leased = await snapshot.leased_attempts(session)
         self._forget_ended(leased)
-        await self._rounds.renew(now, leased, workers, self._proving_since)
+        held = frozenset(self._reported) | {worker.attempt_id for worker in workers.values() if worker.attempt_id}
+        await self._rounds.renew(now, leased, workers, held=held, proving_since=self._proving_since)
         kept = [attempt for attempt in leased if await self._keep(now, attempt)]
         await self._end_strays(workers, {attempt.id for attempt in kept})
         for attempt in kept:

@@ -55,7 +55,9 @@ class Fleet:
                     row = ProverRow(
                         id=spec.id, kind=spec.kind, address=self.address(spec.id), created_at=now, updated_at=now
                     )
-                    session.add(row)
+                elif row.address != self.address(spec.id):  # its key is another one: the chain does not know it
+                    row.address, row.register_tx, row.mirrored_status = self.address(spec.id), None, ""
+                session.add(row)
             for row in known.values():
                 if row.status != ProverStatus.OFFLINE.value:
                     row.status, row.updated_at = ProverStatus.OFFLINE.value, now

@@ -46,9 +46,10 @@ class _Actor:
 class RayPool:
     """`ProverPool` on Ray.
 
-    Parameters: `home` keeps the token; `capacity` is the number of workers by kind that a local cluster has room for;
-    `address` joins a cluster instead; `ping_seconds` is how often workers are asked, and one that leaves a ping
-    unanswered for `silence_seconds` is killed; `import_paths` are further folders that workers import provers from.
+    Parameters: `home` keeps the token and is the workers' data folder; `capacity` is the number of workers by kind
+    that a local cluster has room for; `address` joins a cluster instead; `ping_seconds` is how often workers are
+    asked, and one that leaves a ping unanswered for `silence_seconds` is killed; `import_paths` are further folders
+    that workers import provers from.
     """
 
     def __init__(
@@ -72,11 +73,13 @@ class RayPool:
         self._actors: dict[str, _Actor] = {}
         self._events: asyncio.Queue[PoolEvent] = asyncio.Queue()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._owns_ray = False
+        self._starting: asyncio.Future[bool] | None = None
 
     async def start(self) -> None:
         """Start or join Ray in a thread. Raises Unavailable (W3B-8002)."""
-        self._owns_ray = await asyncio.to_thread(start_ray, self._home, self._capacity, self._address)
+        begun = asyncio.to_thread(start_ray, self._home, self._capacity, self._address)
+        self._starting = asyncio.ensure_future(begun)
+        await asyncio.shield(self._starting)  # a thread cannot be cancelled: `stop` waits for it
 
     async def add(self, specs: tuple[WorkerSpec, ...]) -> None:
         """Start an actor for each; they become ready by and by. Raises Unavailable (W3B-8002) where a local cluster
@@ -116,7 +119,9 @@ class RayPool:
     async def _prepare(self, actor: _Actor) -> None:
         import ray
 
-        environment = worker_environment(actor.spec.threads, local=not self._address, import_paths=self._import_paths)
+        environment = worker_environment(
+            self._home, actor.spec.threads, local=not self._address, import_paths=self._import_paths
+        )
         actor.handle = (
             ray.remote(ProverWorker)
             .options(
@@ -167,8 +172,8 @@ class RayPool:
 
         if actor.handle is not None:
             ray.kill(actor.handle, no_restart=True)
-        told = str(error).strip().splitlines()
-        reason = f"{type(error).__name__}: {told[0][:300] if told else ''}"
+        told = str(error).strip().splitlines() or [f"no answer within {self._silence_seconds:g} s"]
+        reason = f"{type(error).__name__}: {told[0][:300]}"
         died = Died(actor.spec.id, reason, actor.state.attempt_id, actor.fence)
         cause = error if isinstance(error, W3bstreamError) else Unavailable("W3B-4083", reason)
         actor.state = Worker(actor.spec.id, actor.spec.kind, ready=False, heard_at=0, error=cause)
@@ -218,6 +223,7 @@ class RayPool:
             return
         actor.state = replace(actor.state, attempt_id=None, ready=False)
         actor.fence = None
+        actor.quick_deaths = -1  # this death is ours: no pause follows it
         ray.kill(actor.handle, no_restart=True)
 
     async def next_event(self) -> PoolEvent:
@@ -226,13 +232,19 @@ class RayPool:
 
     async def stop(self) -> None:
         """Kill the workers, and end Ray if this pool started it."""
-        import ray
-
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._starting is None:
+            return
+        try:
+            owns_ray = await self._starting
+        except Unavailable:
+            return
+        import ray
+
         for actor in self._actors.values():
             if actor.handle is not None:
                 ray.kill(actor.handle, no_restart=True)
-        if self._owns_ray:
+        if owns_ray:
             await asyncio.to_thread(stop_ray)

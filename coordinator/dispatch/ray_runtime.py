@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.settings import LOOPBACK_RAY
+from provers.installation import HOME_VARIABLE
 from verifier.errors import Unavailable
 
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
@@ -91,10 +92,12 @@ def stop_ray() -> None:
     ray.shutdown()
 
 
-def worker_environment(threads: int, *, local: bool, import_paths: tuple[Path, ...] = ()) -> dict[str, str]:
-    """Environment of a worker: threads of native code, and on this machine where to import our packages from."""
+def worker_environment(home: Path, threads: int, *, local: bool, import_paths: tuple[Path, ...] = ()) -> dict[str, str]:
+    """Environment of a worker: threads of native code, and on this machine the data folder and where to import our
+    packages from."""
     environment = {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
     if local:
         paths = [str(SOURCE_ROOT), *(str(path) for path in import_paths)]
         environment["PYTHONPATH"] = os.pathsep.join(paths)
+        environment[HOME_VARIABLE] = str(home)
     return environment

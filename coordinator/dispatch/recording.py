@@ -113,7 +113,7 @@ class Recorder:
                 await attempts.reach(session, now, attempt.task_id, self._ended)
                 await attempts.recount(session, now, attempt.task_id, self._limits, self._ended)
         except Conflict:
-            await self._record_again(report)
+            await self._passed_by(report)
 
     async def _verify(self, attempt: AttemptRow, report: Proved) -> None:
         prover = self._provers.get(attempt.kind)
@@ -142,11 +142,10 @@ class Recorder:
                     code=code,
                 )
         except Conflict:
-            await self._record_again(report)
+            await self._passed_by(report)
 
-    async def _record_again(self, report: Report) -> None:
-        """The attempt ended while its report was looked at: the report is a late one now."""
-        async with self._ledger.reading() as session:
-            attempt = await session.get(AttemptRow, report.attempt_id)
-        if attempt is not None:
-            await self._late(attempt, report)
+    async def _passed_by(self, report: Report) -> None:
+        """The ledger moved while the report was looked at. If the attempt ended, the report is a late one now; if only
+        its task moved, as PostgreSQL allows, raise Conflict again: the lease runs out and the task is tried anew."""
+        if await self._current(report) is not None:
+            raise Conflict("W3B-3001", f"the task of attempt {report.attempt_id} moved meanwhile", field="state")

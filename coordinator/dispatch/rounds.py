@@ -76,10 +76,17 @@ class Rounds:
             log.info("attempt ended before", attempt=attempt_id, reason=str(error))
 
     async def renew(
-        self, now: int, leased: Iterable[LeasedAttempt], workers: dict[str, Worker], proving_since: dict[int, int]
+        self,
+        now: int,
+        leased: Iterable[LeasedAttempt],
+        workers: dict[str, Worker],
+        *,
+        held: frozenset[int],
+        proving_since: dict[int, int],
     ) -> None:
         """Renew the leases whose workers are heard, and write stages and progress, in one transaction a round.
 
+        `held` are the attempts that a worker proves or whose report is being recorded, `proving_since` when each began.
         A lease is renewed once a third of it is gone: a write for each ping would tell nothing more.
         """
         due = []
@@ -87,8 +94,8 @@ class Rounds:
             worker = workers.get(attempt.prover_id)
             if worker is None or not is_heard(now, worker.heard_at, self._limits):
                 continue
-            if attempt.state is AttemptState.PROVING and attempt.id not in proving_since:
-                continue  # no worker of ours proves it: it runs out
+            if attempt.state is AttemptState.PROVING and attempt.id not in held:
+                continue  # nobody has it any more: it runs out
             until = renewed_until(now, proving_since.get(attempt.id), attempt.deadline_at, self._limits)
             is_mine = worker.attempt_id == attempt.id
             stage, progress = (

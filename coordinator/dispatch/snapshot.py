@@ -10,7 +10,7 @@ from sqlalchemy import func
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProjectRow, TaskRow
 from coordinator.ledger.transitions import (
     LEASED_ATTEMPT_STATES,
     LIVE_ATTEMPT_STATES,
@@ -85,7 +85,8 @@ async def leased_attempts(session: AsyncSession) -> list[LeasedAttempt]:
 async def waiting_tasks(session: AsyncSession, now: int) -> tuple[list[OpenTask], dict[str, tuple[str, ...]]]:
     """OPEN tasks that are due and have fewer live attempts than they need, and who failed each, the latest last.
 
-    At most `QUEUE_DEPTH` of each project version, earliest deadline first: those of one version want the same kinds.
+    A paused project's tasks wait: the chain would refuse their assignments. At most `QUEUE_DEPTH` of each project
+    version, earliest deadline first: those of one version want the same kinds.
     """
     live = (
         select(func.count())
@@ -99,7 +100,9 @@ async def waiting_tasks(session: AsyncSession, now: int) -> tuple[list[OpenTask]
     )
     ranked = (
         select(col(TaskRow.id).label("id"), order.label("place"))
+        .join(ProjectRow, col(ProjectRow.id) == col(TaskRow.project_id))
         .where(
+            col(ProjectRow.state) == "ACTIVE",
             col(TaskRow.state) == TaskState.OPEN.value,
             col(TaskRow.next_attempt_at) <= now,
             col(TaskRow.deadline_at) > now,

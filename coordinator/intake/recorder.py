@@ -8,7 +8,6 @@ nothing, so a message that is delivered twice counts once.
 from __future__ import annotations
 
 import asyncio
-
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

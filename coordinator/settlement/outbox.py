@@ -1,7 +1,7 @@
 """The outbox's rows: who is next, which nonce, and the bookkeeping of each change of state.
 
-All functions run in a transaction of the caller's. States: QUEUED (not signed), SENT (signed and stored; the network may
-have it), MINED, FINAL, REFUSED.
+All functions run in a transaction of the caller's. States: QUEUED (not signed), SENT (signed and stored; the network
+may have it), MINED, FINAL, REFUSED.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ async def ready(session: AsyncSession, now: int, limit: int) -> list[tuple[Outbo
     before = aliased(OutboxTxRow)
     found = await session.exec(
         select(OutboxTxRow, before)
-        .outerjoin(before, before.id == col(OutboxTxRow.after_tx))
+        .outerjoin(before, col(before.id) == col(OutboxTxRow.after_tx))
         .where(
             OutboxTxRow.state == "QUEUED",
             col(OutboxTxRow.next_at) <= now,
-            or_(col(OutboxTxRow.after_tx).is_(None), before.state.in_((*DONE_STATES, "REFUSED"))),
+            or_(col(OutboxTxRow.after_tx).is_(None), col(before.state).in_((*DONE_STATES, "REFUSED"))),
         )
         .order_by(col(OutboxTxRow.id))
         .limit(limit)
@@ -96,7 +96,9 @@ def hashes_of(row: OutboxTxRow) -> Sequence[str]:
 
 
 def set_mined(row: OutboxTxRow, now: int, receipt: Receipt) -> None:
-    """SENT or QUEUED → MINED."""
+    """SENT or QUEUED → MINED; after a reorg the row may still be mined under any of its other hashes."""
+    others = [each for each in hashes_of(row) if each and each != receipt.tx_hash]
+    row.ref = {**row.ref, "hashes": others[::-1]}
     row.state, row.tx_hash = "MINED", receipt.tx_hash
     row.block_number, row.block_hash, row.gas_used = receipt.block_number, receipt.block_hash, receipt.gas_used
     row.code = row.reason = ""

@@ -335,7 +335,8 @@ class TxSender:
 
         if await refusal(0) is not None:  # no item's fault: no coordinator, no contract
             await self._wait(row, retry_delay(row.tries + 1), f"waits: {revert}")
-            raise Unavailable("W3B-5001", f"FleetManagement takes no batch from this account: {revert}")
+            logger.error("FleetManagement takes no batch from this account", tx=row.id, why=str(revert))
+            return
         found = await first_bad(len(items), refusal)
         why = f"batch refused: {revert}" if found is None else f"item {found[0] + 1} of {len(items)}: {found[1]}"
         async with self._ledger.transaction() as session:

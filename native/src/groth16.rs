@@ -122,7 +122,7 @@ impl Groth16Key {
         witness: &[u8],
         threads: usize,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Bound<'py, PyBytes>, Vec<(&'static str, f64)>)> {
+    ) -> PyResult<(Bound<'py, PyBytes>, prove::Timings)> {
         let (proof, timings) = run(py, threads, progress, |report| {
             let witness = prove::witness_from_bytes(&self.inner, witness)?;
             prove::prove(&self.inner, &witness, report)

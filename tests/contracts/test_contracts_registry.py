@@ -21,13 +21,37 @@ def publish_refusal(world: World, project: int, version: b.Version) -> b.Revert:
     return world.chain.refusal(world.coordinator, world.deployment.registry, b.publish_version(project, version))
 
 
-def test_anyone_creates_a_project_for_an_owner(world: World) -> None:
-    registry = world.deployment.registry
-    receipt = world.chain.send(world.stranger, registry, b.create_project(address(world.coordinator)))
+def test_a_registrar_creates_a_project_for_an_owner(world: World) -> None:
+    registry, owner = world.deployment.registry, address(world.stranger)
+    receipt = world.chain.send(world.coordinator, registry, b.create_project(2**64 - 1, owner))
     created = event(receipt, "ProjectCreated").args
     state = b.decode_project(world.chain.read(registry, b.call_project(created["projectId"])))
-    assert (state.owner, state.paused, state.latest_version) == (address(world.coordinator), False, 0)
-    assert world.chain.refusal(world.stranger, registry, b.create_project(bytes(20))).name == "ZeroOwner"
+    assert (state.owner, state.paused, state.latest_version) == (owner, False, 0)
+    assert world.chain.refusal(world.coordinator, registry, b.create_project(5, bytes(20))).name == "ZeroOwner"
+
+
+@pytest.mark.parametrize("project_id", [0, 2**64, 2**256 - 1])
+def test_a_project_id_out_of_range_is_refused(world: World, project_id: int) -> None:
+    data = b.create_project(project_id, address(world.coordinator))
+    refusal = world.chain.refusal(world.coordinator, world.deployment.registry, data)
+    assert (refusal.name, refusal.args) == ("ProjectIdUnavailable", {"projectId": project_id})
+
+
+def test_a_taken_project_id_is_refused(world: World, project: int) -> None:
+    data = b.create_project(project, address(world.stranger))
+    assert world.chain.refusal(world.coordinator, world.deployment.registry, data).name == "ProjectIdUnavailable"
+
+
+def test_only_a_registrar_creates_and_only_the_owner_names_one(world: World) -> None:
+    registry, stranger = world.deployment.registry, address(world.stranger)
+    data = b.create_project(10**9, stranger)
+    assert world.chain.refusal(world.stranger, registry, data).name == "NotRegistrar"
+    name = b.encode_call("ProjectRegistry", "setRegistrar", stranger, True)
+    assert world.chain.refusal(world.stranger, registry, name).name == "OwnableUnauthorizedAccount"
+    world.chain.send(world.chain.funded, registry, name)
+    assert event(world.chain.send(world.stranger, registry, data), "ProjectCreated").args["projectId"] == 10**9
+    world.chain.send(world.chain.funded, registry, b.encode_call("ProjectRegistry", "setRegistrar", stranger, False))
+    assert world.chain.refusal(world.stranger, registry, b.create_project(10**9 + 1, stranger)).name == "NotRegistrar"
 
 
 def test_a_version_reads_back_as_published(world: World, project: int) -> None:
@@ -40,8 +64,8 @@ def test_a_version_reads_back_as_published(world: World, project: int) -> None:
 
 def test_publishing_announces_the_version_and_each_program(world: World) -> None:
     registry = world.deployment.registry
-    receipt = world.chain.send(world.coordinator, registry, b.create_project(address(world.coordinator)))
-    project = event(receipt, "ProjectCreated").args["projectId"]
+    project = 10**10
+    world.chain.send(world.coordinator, registry, b.create_project(project, address(world.coordinator)))
     published = events(world.chain.send(world.coordinator, registry, b.publish_version(project, world.version())))
     assert [each.name for each in published] == ["VersionPublished", "ProgramPublished", "ProgramPublished"]
     assert [each.args["name"] for each in published[1:]] == [ZKP, SIGNED]

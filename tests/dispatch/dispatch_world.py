@@ -197,6 +197,12 @@ class World:
         async with self.ledger.reading() as session:
             return {row.id: row for row in await session.exec(select(ProverRow))}
 
+    async def set_project_state(self, project_id: int, state: str) -> None:
+        async with self.ledger.transaction() as session:
+            project = await session.get_one(ProjectRow, project_id)
+            project.state = state
+            session.add(project)
+
     async def drain(self, prover_id: str, *, drain: bool) -> None:
         async with self.ledger.transaction() as session:
             prover = await session.get_one(ProverRow, prover_id)

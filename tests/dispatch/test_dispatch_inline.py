@@ -10,8 +10,9 @@ import pytest
 from dispatch_world import FAST, Chain, Service, World
 from sqlmodel import select
 
+from coordinator.dispatch.identity import load_identity
 from coordinator.dispatch.inline_pool import InlinePool
-from coordinator.dispatch.pool import Failed, Proved
+from coordinator.dispatch.pool import Failed, PoolEvent, Proved
 from coordinator.ledger.store import move_attempt, move_task
 from coordinator.ledger.tables import ProverEventRow, ReadingRow
 from coordinator.ledger.transitions import AttemptState, TaskState
@@ -27,6 +28,7 @@ async def test_an_open_task_is_proven_and_satisfied(world: World, service: Servi
     assert attempt.fence == 1
     assert task.output == attempt.output
     assert task.public_output == attempt.public_output
+    assert attempt.public_output is not None
     assert int.from_bytes(attempt.public_output[-32:], "big") == 42
     assert attempt.prover_address == (await world.prover_rows())[attempt.prover_id].address
     assert attempt.seconds == {"prove": 0.01}
@@ -284,3 +286,62 @@ async def test_a_small_project_is_served_beside_a_large_one(world: World, servic
     for name in many:
         await world.reach(name, "SATISFIED", 60)
     assert [await world.states(name) for name in many] == [["PROVED"]] * 30
+
+
+async def test_a_prover_with_another_key_is_registered_again(world: World, service: Service) -> None:
+    first = await service.start(InlinePool())
+    await world.reach(await world.task(), "SATISFIED")
+    await first.stop()
+    before = (await world.prover_rows())["test.hash-0"]
+    load_identity(world.home, "test.hash-0").key_file.unlink()
+    await service.start(InlinePool())
+    await world.reach(await world.task(), "SATISFIED")
+    after = (await world.prover_rows())["test.hash-0"]
+    assert after.address != before.address
+    assert after.address == load_identity(world.home, "test.hash-0").address
+
+
+async def test_a_worker_that_dies_costs_an_attempt_and_comes_back(world: World, service: Service) -> None:
+    world.behave("once:hang")
+    pool = InlinePool()
+    await service.start(pool)
+    name = await world.task()
+    await world.until(lambda: _is(world, name, ["PROVING"]))
+    (attempt,) = await world.attempts(name)
+    await pool.kill(attempt.prover_id)
+    await world.reach(name, "SATISFIED")
+    first, second = await world.attempts(name)
+    assert (first.state, first.code, second.state) == ("LOST", "W3B-4082", "PROVED")
+
+
+class Forgetful(InlinePool):
+    """Loses the first report of a proof."""
+
+    lost = 0
+
+    async def next_event(self) -> PoolEvent:
+        event = await super().next_event()
+        if isinstance(event, Proved) and not self.lost:
+            self.lost += 1
+            return await super().next_event()
+        return event
+
+
+async def test_an_attempt_whose_report_was_lost_runs_out_and_the_task_is_proven_again(
+    world: World, service: Service
+) -> None:
+    await service.start(Forgetful())
+    name = await world.task()
+    await world.reach(name, "SATISFIED")
+    assert [(a.state, a.code) for a in await world.attempts(name)] == [("LOST", "W3B-3008"), ("PROVED", "")]
+
+
+async def test_a_paused_project_gets_no_leases_until_it_is_resumed(world: World, service: Service) -> None:
+    await world.set_project_state(1, "PAUSED")
+    await world.project(2)
+    name = await world.task()
+    await service.start(InlinePool())
+    await world.reach(await world.task(2), "SATISFIED")
+    assert await world.states(name) == []
+    await world.set_project_state(1, "ACTIVE")
+    await world.reach(name, "SATISFIED")

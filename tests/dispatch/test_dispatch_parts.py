@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from dispatch_provers import HashProver
+from dispatch_provers import ARTIFACT, HashProver
 from dispatch_world import DOMAIN, KEY
 from eth_account import Account
 from hypothesis import given
@@ -23,12 +23,12 @@ from coordinator.dispatch.identity import load_identity
 from coordinator.dispatch.ray_runtime import SOURCE_ROOT, resource_name, write_token
 from coordinator.dispatch.results import check_proof, clean_seconds
 from coordinator.settings import Settings
-from provers.programs_index import installed_programs, read_program
+from provers.programs_index import find_program, installed_programs, read_program
 from provers.protocol import Program, Proof, ProvingTask
 from provers.worker import ProverWorker, load_prover
 from verifier.commitment import POSEIDON_BN254_V1
 from verifier.errors import InvalidInput, NotFound, Refused, W3bstreamError
-from verifier.statement import Opening, task_id
+from verifier.statement import Opening, program_id, task_id
 
 
 @pytest.fixture
@@ -125,6 +125,17 @@ def test_a_manifest_without_a_kind_is_refused(tmp_path: Path, manifest: str) -> 
     (tmp_path / "program.toml").write_text(manifest)
     with pytest.raises(InvalidInput, match="W3B-2005"):
         read_program(tmp_path)
+
+
+def test_a_program_is_found_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, kind in (("a", "test.other"), ("b", "test.hash")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "program.toml").write_text(f'kind = "{kind}"')
+    monkeypatch.setattr("provers.programs_index.prover_for", lambda kind: HashProver())
+    wanted = program_id("test.hash", ARTIFACT)
+    assert find_program("test.hash", wanted, tmp_path).program.name == "b"
+    with pytest.raises(NotFound, match="W3B-2005"):
+        find_program("test.hash", bytes(32), tmp_path)
 
 
 def test_workers_are_named_by_kind_and_share_the_cores(tmp_path: Path) -> None:

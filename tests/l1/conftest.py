@@ -7,19 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from eth_account import Account
-from eth_account.signers.local import LocalAccount
+from l1_wallet import CHAIN_ID, RICH, key
 from web3 import Web3
 
 from l1.process import ChainProcess
-
-CHAIN_ID = 4690
-RICH = 10**24
-
-
-def key(number: int) -> LocalAccount:
-    """A funded account of the test genesis."""
-    return Account.from_key(number.to_bytes(32, "big"))
 
 
 @pytest.fixture(scope="session")

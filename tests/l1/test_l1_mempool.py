@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import CHAIN_ID, key
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wallet import sign
+from l1_wallet import CHAIN_ID, key, sign
 
 from l1.chain.mempool import Mempool, MempoolLimits, MempoolRefused
 from native import _native

@@ -10,11 +10,10 @@ import urllib.request
 from typing import Any
 
 import pytest
-from conftest import key
-from evm_assembly import counter_runtime, init_code
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from wallet import send
+from l1_assembly import counter_runtime, init_code
+from l1_wallet import key, send
 from web3 import Web3
 
 from l1.process import ChainProcess

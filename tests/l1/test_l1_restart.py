@@ -8,9 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CHAIN_ID, key
-from evm_assembly import counter_runtime, init_code
-from wallet import send, sign
+from l1_assembly import counter_runtime, init_code
+from l1_wallet import CHAIN_ID, key, send, sign
 from web3 import Web3
 
 from l1.chain.blockchain import SNAPSHOT_INTERVAL, Blockchain

@@ -9,10 +9,10 @@ import pytest
 import rlp
 from eth_account import Account
 from eth_hash.auto import keccak
-from evm_assembly import counter_runtime, init_code, storer_runtime
-from independent import block_hash, bloom, list_root, proven, receipt_bytes, state_root
+from l1_assembly import counter_runtime, init_code, storer_runtime
+from l1_independent import block_hash, bloom, list_root, proven, receipt_bytes, state_root
+from l1_wallet import send, sign
 from trie.exceptions import BadTrieProof
-from wallet import send, sign
 from web3 import Web3
 
 from native import _native

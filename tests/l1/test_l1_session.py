@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import key
 from eth_abi import encode
-from evm_assembly import REVERT_TEXT, counter_runtime, init_code
-from wallet import FEES, send, sign
+from l1_assembly import REVERT_TEXT, counter_runtime, init_code
+from l1_wallet import FEES, key, send, sign
 from web3 import Web3
 from web3.exceptions import ContractLogicError, TransactionNotFound, Web3RPCError
 
@@ -194,6 +193,18 @@ def test_replacement_mines_only_the_better_paid(client: Web3, counter: Any) -> N
     with pytest.raises(TransactionNotFound):
         client.eth.get_transaction_receipt(old)
     assert client.eth.get_transaction_count(account.address) == 2
+
+
+def test_eip7702_delegation_runs_the_contract_in_the_account(client: Web3, counter: Any) -> None:
+    account = key(14)
+    authorization = account.sign_authorization({"chainId": 4690, "address": counter, "nonce": 1})
+    receipt = send(client, account, to=account.address, authorizationList=[authorization])
+    assert (receipt["status"], receipt["type"]) == (1, 4)
+    assert client.eth.get_code(account.address) == bytes.fromhex("ef0100" + counter[2:])
+    assert int.from_bytes(client.eth.get_storage_at(account.address, 0), "big") == 1
+    listed = client.eth.get_transaction(receipt["transactionHash"])["authorizationList"]
+    assert listed[0]["address"] == counter
+    assert send(client, account, to=key(15).address, value=1)["status"] == 1
 
 
 def test_tags(client: Web3) -> None:

@@ -25,9 +25,9 @@ def scheme_id(name: str) -> bytes:
     return keccak(name.encode())
 
 
-def create_project(owner: bytes) -> bytes:
+def create_project(project_id: int, owner: bytes) -> bytes:
     """To `registry`, by anyone; the new id is in the event `ProjectCreated`."""
-    return encode_call("ProjectRegistry", "createProject", owner)
+    return encode_call("ProjectRegistry", "createProject", project_id, owner)
 
 
 def publish_version(project_id: int, version: Version) -> bytes:

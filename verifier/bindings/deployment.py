@@ -72,12 +72,12 @@ def deploy(
 ) -> Deployment:
     """Deploy everything: registry, fleet, router, Groth16 verifier, sample dApp; then name the router to the fleet.
 
-    Parameters: `account` pays and becomes FleetManagement's owner; `coordinator` is its first coordinator;
+    Parameters: `account` pays and owns registry and fleet; `coordinator` is their first registrar and coordinator;
     `heartbeat_timeout` is in seconds, 10 to 604,800. Sends six transactions one after another and waits for each.
     Raises Refused (W3B-5009) when one reverts, and what web3 raises when the chain does not answer.
     """
     first = web3.to_checksum_address(coordinator)
-    registry, block = _create(web3, account, "ProjectRegistry")
+    registry, block = _create(web3, account, "ProjectRegistry", account.address, first)
     fleet, _ = _create(web3, account, "FleetManagement", account.address, registry, first, heartbeat_timeout)
     router, _ = _create(web3, account, "Router", registry, fleet)
     groth16, _ = _create(web3, account, "Groth16Verifier", router)

@@ -5,7 +5,9 @@ import {Terms, Version} from "./Types.sol";
 
 /// @title Projects, their owners and their immutable versions
 interface IProjectRegistry {
-    /// @notice A project exists. `projectId` counts from 1.
+    /// @notice A registrar was added or removed.
+    event RegistrarSet(address indexed account, bool allowed);
+    /// @notice A project exists.
     event ProjectCreated(uint256 indexed projectId, address indexed owner);
     /// @notice A version was published; it never changes.
     event VersionPublished(
@@ -37,6 +39,10 @@ interface IProjectRegistry {
     /// @notice `to` accepted the project.
     event ProjectTransferred(uint256 indexed projectId, address indexed from, address indexed to);
 
+    /// @notice The caller is no registrar.
+    error NotRegistrar(address caller);
+    /// @notice The id is zero, 2^64 or more, or taken.
+    error ProjectIdUnavailable(uint256 projectId);
     /// @notice No such project.
     error UnknownProject(uint256 projectId);
     /// @notice The project has no such version.
@@ -56,10 +62,11 @@ interface IProjectRegistry {
     /// @notice The project is already in that state.
     error AlreadySo(uint256 projectId);
 
-    /// @notice Creates a project. Anyone may call.
+    /// @notice Creates a project under an id that the caller chose. Only a registrar may call, so that nobody squats ids:
+    /// devices sign the id, and the ledger holds it, before this call is mined.
+    /// @param projectId Its id, 1 to 2^64 - 1, not taken.
     /// @param owner Who may publish versions, pause and transfer.
-    /// @return projectId Its id, counted from 1.
-    function createProject(address owner) external returns (uint256 projectId);
+    function createProject(uint256 projectId, address owner) external;
 
     /// @notice Publishes a version. Only the project's owner may call.
     /// @param projectId Project.
@@ -78,8 +85,8 @@ interface IProjectRegistry {
     /// @notice Accepts an offered project. Only the one it was offered to may call.
     function acceptProject(uint256 projectId) external;
 
-    /// @notice Projects created so far; ids run from 1 to this.
-    function projectCount() external view returns (uint256);
+    /// @notice Whether the account may create projects.
+    function isRegistrar(address account) external view returns (bool);
 
     /// @notice A project's owner, the one it is offered to (or zero), whether it is paused, and its latest version (or 0).
     function project(uint256 projectId)

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {Ownable, Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {IProjectRegistry} from "./IProjectRegistry.sol";
 import {Program, Terms, Version} from "./Types.sol";
 
 /// @title Projects, their owners and their immutable versions
-/// @notice Nobody administers this contract: each project belongs to its owner alone.
-contract ProjectRegistry is IProjectRegistry {
+/// @notice The contract's owner names registrars, who create projects; a project then belongs to its own owner alone.
+contract ProjectRegistry is IProjectRegistry, Ownable2Step {
     /// @notice Most programs a version may name.
     uint256 public constant MAX_PROGRAMS = 16;
     /// @notice Longest kind name, bytes.
@@ -22,7 +23,7 @@ contract ProjectRegistry is IProjectRegistry {
     }
 
     /// @inheritdoc IProjectRegistry
-    uint256 public projectCount;
+    mapping(address account => bool) public isRegistrar;
 
     mapping(uint256 projectId => Project) private _projects;
     mapping(uint256 projectId => mapping(uint32 version => Version)) private _versions;
@@ -34,10 +35,24 @@ contract ProjectRegistry is IProjectRegistry {
         _;
     }
 
+    /// @param owner Names registrars.
+    /// @param registrar The first registrar: the coordinator's account.
+    constructor(address owner, address registrar) Ownable(owner) {
+        _setRegistrar(registrar, true);
+    }
+
+    /// @notice Adds or removes a registrar. Only the contract's owner may call.
+    function setRegistrar(address account, bool allowed) external onlyOwner {
+        _setRegistrar(account, allowed);
+    }
+
     /// @inheritdoc IProjectRegistry
-    function createProject(address owner) external returns (uint256 projectId) {
+    function createProject(uint256 projectId, address owner) external {
+        if (!isRegistrar[msg.sender]) revert NotRegistrar(msg.sender);
         if (owner == address(0)) revert ZeroOwner();
-        projectId = ++projectCount;
+        if (projectId == 0 || projectId > type(uint64).max || _projects[projectId].owner != address(0)) {
+            revert ProjectIdUnavailable(projectId);
+        }
         _projects[projectId].owner = owner;
         emit ProjectCreated(projectId, owner);
     }
@@ -167,6 +182,11 @@ contract ProjectRegistry is IProjectRegistry {
         if (version.deviceSetRoot == 0) revert InvalidVersion("deviceSetRoot");
         if (version.scheme == 0) revert InvalidVersion("scheme");
         if (version.dapp != address(0) && version.dapp.code.length == 0) revert NotAContract(version.dapp);
+    }
+
+    function _setRegistrar(address account, bool allowed) private {
+        isRegistrar[account] = allowed;
+        emit RegistrarSet(account, allowed);
     }
 
     function _existing(uint256 projectId) private view returns (Project storage found) {

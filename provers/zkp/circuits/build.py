@@ -1,7 +1,7 @@
-"""Rebuild a circuit program: `python -m provers.zkp.circuits.build [--check] NAME`, such as `temperature_window`.
+"""Rebuild circuit programs: `python -m provers.zkp.circuits.build [--check] [NAME …]`, all of them without a name.
 
-Writes the constants' circom files, compiles the program with npm's circom2 (`npm ci` first), and writes the artifacts
-and `program.toml` into the program's folder. With `--check` it writes nothing and fails where a rebuild differs.
+Writes the constants' circom files, compiles each program with npm's circom2 (`npm ci` first), and writes the artifacts
+and `program.toml` into each program's folder. With `--check` it writes nothing and fails where a rebuild differs.
 """
 
 from __future__ import annotations
@@ -108,6 +108,8 @@ def manifest(name: str, built: Built) -> str:
         f"capacity = {module.CAPACITY}",
         f"device_depth = {DEVICE_DEPTH}",
         f'payload = "{module.PAYLOAD}"',
+        'provenance = "in-proof"',
+        'key_types = ["babyjubjub"]',
         f"outputs = {json.dumps(list(module.OUTPUTS))}",
         f"public_signals = {outputs + inputs}",
         f"constraints = {constraints}",
@@ -126,32 +128,48 @@ def manifest(name: str, built: Built) -> str:
     return "\n".join(lines) + "\n"
 
 
+def circuit_programs() -> list[str]:
+    """Names of the programs whose folder has a circom source of the folder's name."""
+    return sorted(path.stem for path in PROGRAMS.glob("*/*.circom") if path.stem == path.parent.name)
+
+
+def refresh_constants(check: bool) -> bool:
+    """Write the constants' files where they differ, or with `check` only look; True when all are (now) right."""
+    stale = {path: text for path, text in constants().items() if not path.exists() or path.read_text("utf-8") != text}
+    if check:
+        for path in stale:
+            print(f"{path.name} is not what constants.py writes", file=sys.stderr)
+        return not stale
+    for path, text in stale.items():
+        path.write_text(text, "utf-8")
+    return True
+
+
+def rebuild(name: str, node_modules: Path, check: bool) -> bool:
+    """Build one program, or with `check` only compare; True when the folder has (now) what a build gives."""
+    built = compile_program(name, node_modules)
+    folder, text = PROGRAMS / name, manifest(name, built)
+    if check:
+        same = (folder / "program.toml").read_text("utf-8") == text
+        if not same:
+            print(f"{name}: a rebuild differs from the committed manifest", file=sys.stderr)
+        return same
+    (folder / f"{name}.r1cs.xz").write_bytes(lzma.compress(built.r1cs, preset=6))
+    (folder / f"{name}.wasm").write_bytes(built.wasm)
+    (folder / "program.toml").write_text(text, "utf-8")
+    return True
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Build or check one program; returns the process's exit code."""
+    """Build or check programs; returns the process's exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="folder under provers/programs")
+    parser.add_argument("names", nargs="*", help="folders under provers/programs; all circuit programs by default")
     parser.add_argument("--check", action="store_true", help="compare with what is committed, write nothing")
     parser.add_argument("--node-modules", type=Path, default=ROOT / "node_modules", help="where circom2 is installed")
     options = parser.parse_args(arguments)
-    stale = [path for path, text in constants().items() if not path.exists() or path.read_text("utf-8") != text]
-    if options.check and stale:
-        print(f"stale: {', '.join(path.name for path in stale)}", file=sys.stderr)
-        return 1
-    for path, text in constants().items():
-        if path in stale:
-            path.write_text(text, "utf-8")
-    built = compile_program(options.name, options.node_modules)
-    folder = PROGRAMS / options.name
-    text = manifest(options.name, built)
-    if options.check:
-        if (folder / "program.toml").read_text("utf-8") != text:
-            print(f"{options.name}: a rebuild differs from the committed manifest", file=sys.stderr)
-            return 1
-        return 0
-    (folder / f"{options.name}.r1cs.xz").write_bytes(lzma.compress(built.r1cs, preset=6))
-    (folder / f"{options.name}.wasm").write_bytes(built.wasm)
-    (folder / "program.toml").write_text(text, "utf-8")
-    return 0
+    right = [refresh_constants(options.check)]
+    right += [rebuild(name, options.node_modules, options.check) for name in options.names or circuit_programs()]
+    return 0 if all(right) else 1
 
 
 if __name__ == "__main__":

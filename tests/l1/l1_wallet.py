@@ -1,13 +1,23 @@
-"""Signing and sending in tests."""
+"""Funded accounts, signing and sending in tests."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 
+CHAIN_ID = 4690
+RICH = 10**24
+"""Wei that each account of the test genesis has."""
+
 FEES = {"maxFeePerGas": 10**11, "maxPriorityFeePerGas": 10**9}
+
+
+def key(number: int) -> LocalAccount:
+    """An account of the test genesis, 1 to 40."""
+    return Account.from_key(number.to_bytes(32, "big"))
 
 
 def sign(account: LocalAccount, chain_id: int, nonce: int, **fields: Any) -> bytes:

@@ -1,0 +1,189 @@
+"""`w3bstream project`: from a project file to a published version."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coordinator.api.client import Client
+from coordinator.cli import keyring
+from coordinator.cli.options import ApiKey, IdempotencyKey, Json, Target, connect, read_text
+from coordinator.cli.output import as_dict, console, fields_table, print_json, state_text, table, when
+from verifier.errors import InvalidInput, NotFound, Unavailable, W3bstreamError
+from verifier.reading import KeyType
+from w3bstream.v1 import project_pb2
+
+app = typer.Typer(no_args_is_help=True, help="Projects: whose devices, what is proven, which assurance.")
+ProjectId = Annotated[int, typer.Argument(help="Project id.", show_default=False)]
+POLL_SECONDS = 0.5
+
+
+@app.command(epilog="Example: w3bstream project init weather.yaml --name weather --devices 2")
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write the project file.")],
+    name: Annotated[str, typer.Option(help="Project name: 3 to 64 of a-z, 0-9 and '-'.")] = "my-project",
+    keys: Annotated[Path, typer.Option(help="Folder of device keys; missing ones are made there.")] = Path("keys"),
+    devices: Annotated[int, typer.Option(min=1, max=1024, help="Devices to have.")] = 1,
+    json_output: Json = False,
+) -> None:
+    """Write a commented project file, and the device keys that it names."""
+    from coordinator.projects.example import example
+
+    if file.exists():
+        raise InvalidInput("W3B-7016", f"{file} exists already", next_step="Choose another name, or remove it first.")
+    ring = keyring.load(keys) if keys.is_dir() else {}
+    for number in range(len(ring) + 1, devices + 1):
+        ring[f"device-{number}"] = keyring.generate(keys, f"device-{number}", KeyType.BABYJUBJUB)
+    file.write_text(example(name, [key.registration(label) for label, key in sorted(ring.items())]), "utf-8")
+    if json_output:
+        print_json({"file": str(file), "keys": str(keys), "devices": {n: f"0x{k.device.hex()}" for n, k in ring.items()}})
+        return
+    console().print(f"wrote {file} for {len(ring)} device(s), their keys lie in {keys}{'/'}")
+    console().print(f"next: w3bstream project create {name}, then w3bstream project publish {file}")
+
+
+@app.command(epilog="Example: w3bstream project create weather")
+def create(
+    name: Annotated[str, typer.Argument(help="3 to 64 of a-z, 0-9 and '-', as in the project file.")],
+    idempotency_key: IdempotencyKey = "",
+    json_output: Json = False,
+    target: Target = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Create a project."""
+    with connect(target, api_key) as client:
+        project = client.create_project(name, idempotency_key=idempotency_key)
+    if json_output:
+        print_json(project)
+    else:
+        console().print(f"created project {project.id} ({project.name})")
+
+
+def _by_name(client: Client, file: Path, text: str) -> int:
+    """The id of the project that the file names."""
+    import yaml
+
+    try:
+        name = yaml.safe_load(text)["name"]
+    except (yaml.YAMLError, KeyError, TypeError) as error:
+        raise InvalidInput("W3B-2001", f"{file} names no project: {error}", field="name") from error
+    for project in client.projects():
+        if project.name == name:
+            return project.id
+    raise NotFound("W3B-2002", f"there is no project {name!r}", next_step=f"Run `w3bstream project create {name}` first.")
+
+
+def _wait_published(client: Client, version: project_pb2.ProjectVersion, seconds: float) -> project_pb2.ProjectVersion:
+    ends = time.monotonic() + seconds
+    while version.state == project_pb2.VERSION_STATE_PENDING:
+        if time.monotonic() >= ends:
+            raise Unavailable("W3B-7012", f"version {version.version} was not mined within {seconds:.0f} s")
+        time.sleep(POLL_SECONDS)
+        found = client.get_project(version.project_id).versions
+        version = next(each for each in found if each.version == version.version)
+    if version.state == project_pb2.VERSION_STATE_FAILED:
+        raise W3bstreamError("W3B-5002", f"version {version.version} was refused in {version.transaction_hash}")
+    return version
+
+
+@app.command(epilog="Example: w3bstream project publish weather.yaml")
+def publish(
+    file: Annotated[Path, typer.Argument(help="Project file (docs/reference/project-file.md).")],
+    project: Annotated[int, typer.Option("--project", "-p", help="Project id. Default: by the file's name.")] = 0,
+    wait: Annotated[bool, typer.Option(help="Wait until the transaction is mined.")] = True,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 300.0,
+    idempotency_key: IdempotencyKey = "",
+    json_output: Json = False,
+    target: Target = None,
+    api_key: ApiKey = None,
+) -> None:
+    """Publish the next version of a project from its file."""
+    text = read_text(file)
+    with connect(target, api_key) as client:
+        project_id = project or _by_name(client, file, text)
+        version = client.publish_version(project_id, text, idempotency_key=idempotency_key)
+        if wait:
+            version = _wait_published(client, version, timeout)
+    if json_output:
+        print_json(version)
+        return
+    out = console()
+    out.print(f"version {version.version} of project {version.project_id}:", state_text(_version_state(version)))
+    out.print(f"configuration {version.config_hash}", soft_wrap=True)
+
+
+def _version_state(version: project_pb2.ProjectVersion) -> str:
+    return project_pb2.VersionState.Name(version.state)
+
+
+def _print_project(project: project_pb2.Project, *, as_json: bool) -> None:
+    if as_json:
+        print_json(project)
+        return
+    console().print(f"project {project.id} ({project.name}):", state_text(project_pb2.ProjectState.Name(project.state)))
+
+
+@app.command(epilog="Example: w3bstream project pause 1")
+def pause(project: ProjectId, json_output: Json = False, target: Target = None, api_key: ApiKey = None) -> None:
+    """Stop intake and new tasks; what was accepted goes on."""
+    with connect(target, api_key) as client:
+        _print_project(client.pause_project(project), as_json=json_output)
+
+
+@app.command(epilog="Example: w3bstream project resume 1")
+def resume(project: ProjectId, json_output: Json = False, target: Target = None, api_key: ApiKey = None) -> None:
+    """Resume a paused project."""
+    with connect(target, api_key) as client:
+        _print_project(client.resume_project(project), as_json=json_output)
+
+
+@app.command(epilog="Example: w3bstream project get 1")
+def get(project: ProjectId, json_output: Json = False, target: Target = None, api_key: ApiKey = None) -> None:
+    """Show a project, its versions and its intake."""
+    with connect(target, api_key) as client:
+        found = client.get_project(project)
+        intake = client.get_intake(project)
+    if json_output:
+        print_json({**as_dict(found), "intake": as_dict(intake)})
+        return
+    out = console()
+    out.print(
+        fields_table(
+            [
+                ("id", found.project.id),
+                ("name", found.project.name),
+                ("state", state_text(project_pb2.ProjectState.Name(found.project.state))),
+                ("created", when(found.project.created_at)),
+                ("accepted readings", str(intake.accepted)),
+                ("refused", ", ".join(f"{count} {code}" for code, count in sorted(intake.refused.items()))),
+                ("missing", str(sum(gap.missing for gap in intake.gaps))),
+                ("open window", f"{intake.open_readings} readings from position {intake.window_start}"),
+                ("intake stands still", intake.stopped),
+            ]
+        )
+    )
+    rows = table("version", "state", "devices", "window", "programs", "configuration", "transaction", title="\nVersions")
+    for each in found.versions:
+        programs = ", ".join(f"{program.name} ({program.kind})" for program in each.programs)
+        window = f"{each.window_capacity} / {each.window_seconds} s"
+        cells = (str(each.version), state_text(_version_state(each)), str(each.devices), window, programs)
+        rows.add_row(*cells, each.config_hash, each.transaction_hash)
+    out.print(rows)
+
+
+@app.command("list", epilog="Example: w3bstream project list --json")
+def list_projects(json_output: Json = False, target: Target = None, api_key: ApiKey = None) -> None:
+    """List projects."""
+    with connect(target, api_key) as client:
+        projects = list(client.projects())
+    if json_output:
+        print_json({"projects": [as_dict(project) for project in projects]})
+        return
+    rows = table("id", "name", "state", "version", "created")
+    for each in projects:
+        state = state_text(project_pb2.ProjectState.Name(each.state))
+        rows.add_row(str(each.id), each.name, state, str(each.version), when(each.created_at))
+    console().print(rows)

@@ -1,0 +1,284 @@
+"""Turns ledger facts into outbox transactions, each round in one ledger transaction; it never talks to the chain.
+
+| fact | transaction |
+|---|---|
+| a prover without a registration | `registerProver` |
+| a RECEIVED task of a published version | its part of one `applyBatch` |
+| an ASSIGNED attempt of a recorded task | its part of the same batch |
+| a prover's status that moved, or was not sent for a while | its part of the same batch |
+| a PROVED attempt | `settle`, after its assignment is mined |
+
+Rules: one batch under way at a time, so that windows are recorded in order; one settle under way per task and kind.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import aliased
+from sqlmodel import col, exists, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from coordinator.ledger.store import Ledger, enqueue_tx
+from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProjectRow, ProjectVersionRow, ProverRow, TaskRow
+from coordinator.ledger.transitions import AttemptState, TaskState
+from coordinator.settlement import outbox
+from coordinator.settlement.batches import BatchItem, encode, ref_of
+from coordinator.webhooks.task_events import statement_of
+from verifier import bindings
+from verifier.bindings import Deployment
+
+_STRONGEST = ("IDLE", "BUSY", "OFFLINE")
+"""Workers may share an address: it is as available as its most available worker."""
+_ROUND = 200
+"""Settles and registrations enqueued in one round."""
+
+
+@dataclass(frozen=True)
+class CollectorLimits:
+    """How much goes into a batch, and how often statuses alone are worth a transaction."""
+
+    tasks: int = 40
+    """Tasks in one batch; about 100,000 gas each."""
+    assignments: int = 80
+    """Assignments in one batch; about 60,000 gas each."""
+    status_seconds: float = 5.0
+    """Least time between batches that carry nothing but statuses."""
+    refresh_seconds: float = 40.0
+    """Statuses that did not move are sent again after so long: FleetManagement takes silence for Offline."""
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a round would enqueue."""
+
+    registrations: Mapping[str, Sequence[ProverRow]]
+    settles: Sequence[tuple[AttemptRow, TaskRow]]
+    batch: Sequence[BatchItem]
+
+    def __bool__(self) -> bool:
+        return bool(self.registrations or self.settles or self.batch)
+
+
+class Collector:
+    """Collects for one deployment; call `round` again and again.
+
+    Parameters: `held_projects` are projects to leave alone, with the monotonic time until which (the sender's).
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        deployment: Deployment,
+        *,
+        limits: CollectorLimits | None = None,
+        held_projects: Mapping[int, float] | None = None,
+    ) -> None:
+        self._ledger = ledger
+        self._deployment = deployment
+        self._limits = limits or CollectorLimits()
+        self._held = held_projects if held_projects is not None else {}
+        self._mirrored_at = float("-inf")
+
+    async def round(self) -> bool:
+        """Enqueue what there is; say whether there was anything."""
+        async with self._ledger.reading() as session:
+            if not await self._look(session):
+                return False
+        async with self._ledger.transaction() as session:
+            found = await self._look(session)  # again, under the write lock
+            for address, rows in found.registrations.items():
+                await self._register(session, address, rows)
+            for attempt, task in found.settles:
+                await self._settle(session, attempt, task)
+            if found.batch:
+                await self._enqueue_batch(session, found.batch)
+        if found.batch:
+            self._mirrored_at = time.monotonic()
+        return bool(found)
+
+    async def _look(self, session: AsyncSession) -> _Found:
+        batch: list[BatchItem] = []
+        if not await outbox.has_open_batch(session):
+            tasks = await self._tasks(session)
+            attempts = await self._assignments(session)
+            statuses = await self._statuses(session, {row.prover_address.lower() for row in attempts})
+            batch += [BatchItem("statuses", address, status) for address, status in statuses.items()]
+            batch += [BatchItem("tasks", task.id) for task in tasks]
+            batch += [BatchItem("assignments", row.id or 0) for row in attempts]
+        return _Found(await self._registrations(session), await self._settles(session), batch)
+
+    # --- provers ---
+
+    async def _registrations(self, session: AsyncSession) -> dict[str, list[ProverRow]]:
+        found = await session.exec(
+            select(ProverRow).where(col(ProverRow.register_tx).is_(None)).order_by(col(ProverRow.id)).limit(_ROUND)
+        )
+        rows: dict[str, list[ProverRow]] = defaultdict(list)
+        for row in found.all():
+            rows[row.address.lower()].append(row)
+        return dict(rows)
+
+    async def _register(self, session: AsyncSession, address: str, rows: Sequence[ProverRow]) -> None:
+        kinds = sorted({row.kind for row in rows})
+        count = await session.exec(
+            select(OutboxTxRow.id).where(
+                OutboxTxRow.purpose == "register_prover",
+                col(OutboxTxRow.dedupe_key).startswith(f"register_prover:{address}:"),
+            )
+        )
+        tx = await enqueue_tx(
+            session,
+            self._ledger.clock(),
+            dedupe_key=f"register_prover:{address}:{len(count.all()) + 1}",
+            purpose="register_prover",
+            to=self._deployment.fleet,
+            data=bindings.register_prover(bytes.fromhex(address.removeprefix("0x")), kinds),
+            ref={"provers": [row.id for row in rows], "address": address, "kinds": kinds},
+        )
+        for row in rows:
+            row.register_tx = tx
+            session.add(row)
+
+    async def _statuses(self, session: AsyncSession, assigned: set[str]) -> dict[str, str]:
+        """Address → status to mirror: those that moved or have an assignment in this batch; now and then all."""
+        registered = await session.exec(
+            select(ProverRow)
+            .join(OutboxTxRow, col(OutboxTxRow.id) == col(ProverRow.register_tx))
+            .where(col(OutboxTxRow.state).in_(outbox.DONE_STATES))
+            .order_by(col(ProverRow.id))
+        )
+        workers: dict[str, list[ProverRow]] = defaultdict(list)
+        for row in registered.all():
+            workers[row.address.lower()].append(row)
+        age = time.monotonic() - self._mirrored_at
+        chosen: dict[str, str] = {}
+        for address, rows in workers.items():
+            status = min((row.status for row in rows), key=_STRONGEST.index)
+            moved = any(row.mirrored_status != status for row in rows)
+            silent = status != "OFFLINE" and age >= self._limits.refresh_seconds
+            if address in assigned or silent or (moved and age >= self._limits.status_seconds):
+                chosen[address] = status
+        return chosen
+
+    # --- tasks and attempts ---
+
+    async def _tasks(self, session: AsyncSession) -> list[TaskRow]:
+        """In window order. A project whose pause or resume is under way is left alone until that is mined."""
+        switching = exists().where(
+            col(OutboxTxRow.purpose).in_(("pause", "resume")),
+            col(OutboxTxRow.state).in_(("QUEUED", "SENT")),
+            OutboxTxRow.ref["project_id"].as_integer() == col(TaskRow.project_id),
+        )
+        held = [project for project, until in self._held.items() if until > time.monotonic()]
+        found = await session.exec(
+            select(TaskRow)
+            .join(
+                ProjectVersionRow,
+                (col(ProjectVersionRow.project_id) == col(TaskRow.project_id))
+                & (col(ProjectVersionRow.version) == col(TaskRow.version)),
+            )
+            .join(ProjectRow, col(ProjectRow.id) == col(TaskRow.project_id))
+            .where(
+                TaskRow.state == TaskState.RECEIVED.value,
+                col(TaskRow.record_tx).is_(None),
+                ProjectVersionRow.state == "PUBLISHED",
+                ProjectRow.state == "ACTIVE",
+                col(TaskRow.project_id).not_in(held),
+                ~switching,
+            )
+            .order_by(col(TaskRow.project_id), col(TaskRow.version), col(TaskRow.window_start))
+            .limit(self._limits.tasks)
+        )
+        return list(found.all())
+
+    async def _assignments(self, session: AsyncSession) -> list[AttemptRow]:
+        found = await session.exec(
+            select(AttemptRow)
+            .join(TaskRow, col(TaskRow.id) == col(AttemptRow.task_id))
+            .join(ProverRow, col(ProverRow.id) == col(AttemptRow.prover_id))
+            .join(OutboxTxRow, col(OutboxTxRow.id) == col(ProverRow.register_tx))
+            .where(
+                AttemptRow.state == AttemptState.ASSIGNED.value,
+                col(AttemptRow.assign_tx).is_(None),
+                TaskRow.state == TaskState.OPEN.value,
+                col(OutboxTxRow.state).in_(outbox.DONE_STATES),
+            )
+            .order_by(col(AttemptRow.id))
+            .limit(self._limits.assignments)
+        )
+        return list(found.all())
+
+    async def _enqueue_batch(self, session: AsyncSession, items: Sequence[BatchItem]) -> None:
+        tx = await enqueue_tx(
+            session,
+            self._ledger.clock(),
+            dedupe_key=f"apply_batch:{secrets.token_hex(12)}",
+            purpose="apply_batch",
+            to=self._deployment.fleet,
+            data=await encode(session, items),
+            ref=ref_of(items),
+        )
+        statuses = {item.id: item.status for item in items if item.kind == "statuses"}
+        for item in items:
+            if item.kind == "tasks":
+                task = await session.get_one(TaskRow, item.id)
+                task.record_tx = tx
+                session.add(task)
+            elif item.kind == "assignments":
+                attempt = await session.get_one(AttemptRow, item.id)
+                attempt.assign_tx = tx
+                session.add(attempt)
+        if statuses:
+            for prover in (await session.exec(select(ProverRow))).all():
+                if prover.address.lower() in statuses:
+                    prover.mirrored_status = statuses[prover.address.lower()]
+                    session.add(prover)
+
+    # --- proofs ---
+
+    async def _settles(self, session: AsyncSession) -> list[tuple[AttemptRow, TaskRow]]:
+        """The oldest unsent proof of each task and kind that has none sent or accepted."""
+        rival = aliased(AttemptRow)
+        sent = exists().where(
+            col(rival.task_id) == col(AttemptRow.task_id),
+            col(rival.kind) == col(AttemptRow.kind),
+            col(rival.settle_tx).is_not(None),
+            col(rival.state).in_((AttemptState.PROVED.value, AttemptState.POSTED.value, AttemptState.VERIFIED.value)),
+        )
+        found = await session.exec(
+            select(AttemptRow, TaskRow)
+            .join(TaskRow, col(TaskRow.id) == col(AttemptRow.task_id))
+            .where(
+                AttemptRow.state == AttemptState.PROVED.value,
+                col(AttemptRow.settle_tx).is_(None),
+                col(AttemptRow.assign_tx).is_not(None),
+                col(TaskRow.state).in_((TaskState.OPEN.value, TaskState.SATISFIED.value)),
+                ~sent,
+            )
+            .order_by(col(AttemptRow.id))
+            .limit(_ROUND)
+        )
+        first: dict[tuple[str, str], tuple[AttemptRow, TaskRow]] = {}
+        for attempt, task in found.all():
+            first.setdefault((attempt.task_id, attempt.kind), (attempt, task))
+        return list(first.values())
+
+    async def _settle(self, session: AsyncSession, attempt: AttemptRow, task: TaskRow) -> None:
+        assert attempt.public_output is not None
+        assert attempt.proof is not None
+        attempt.settle_tx = await enqueue_tx(
+            session,
+            self._ledger.clock(),
+            dedupe_key=f"settle:{task.id}:{attempt.kind}:{attempt.id}",
+            purpose="settle",
+            to=self._deployment.router,
+            data=bindings.settle(statement_of(task, attempt), attempt.kind, attempt.public_output, attempt.proof),
+            ref={"attempt_id": attempt.id, "task_id": task.id},
+            after_tx=attempt.assign_tx,
+        )
+        session.add(attempt)

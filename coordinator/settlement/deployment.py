@@ -1,0 +1,174 @@
+"""Finds the contracts on the chain that the ledger belongs to, or deploys them through the outbox.
+
+Each step of a deployment is an outbox row with a dedupe key of its own: a crash between two steps resumes at the next
+one, and no step is ever sent twice. Constructor arguments are the addresses that the steps before it created.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+from eth_abi.abi import encode
+from eth_utils.address import to_checksum_address
+from sqlmodel import select
+
+from coordinator.ledger.store import Ledger, enqueue_tx
+from coordinator.ledger.tables import DeploymentRow, OutboxTxRow
+from coordinator.settlement.chain import Chain
+from coordinator.settlement.effects import Effects
+from coordinator.settlement.sender import SenderLimits, TxSender
+from coordinator.settlement.signer import Signer
+from verifier.bindings import Deployment, abi_of, bytecode_of, encode_call
+from verifier.bindings.deployment import HEARTBEAT_TIMEOUT
+from verifier.errors import Conflict, Refused, Unavailable
+
+logger = structlog.get_logger(__name__)
+STEPS = (
+    ("registry", "ProjectRegistry"),
+    ("fleet", "FleetManagement"),
+    ("router", "Router"),
+    ("groth16", "Groth16Verifier"),
+    ("temperature_dapp", "TemperatureDapp"),
+)
+"""(field of Deployment, contract), in the order of their dependence."""
+_LAST = "set_router"
+_POLL_SECONDS = 0.1
+
+
+async def ensure_deployment(
+    ledger: Ledger,
+    chain: Chain,
+    signer: Signer,
+    *,
+    heartbeat_timeout: int = HEARTBEAT_TIMEOUT,
+    limits: SenderLimits | None = None,
+) -> Deployment:
+    """The contracts on this chain, deployed by now.
+
+    Parameters: `signer` pays, owns FleetManagement and is its coordinator; `heartbeat_timeout` is in seconds.
+    Raises Conflict (W3B-5004) when the ledger belongs to another chain or the chain lost the contracts, Refused
+    (W3B-5002) when a step is refused, Unavailable (W3B-5001) when the chain does not answer.
+    """
+    chain_id = await chain.chain_id()
+    genesis = await chain.block(0)
+    if genesis is None:
+        raise Unavailable("W3B-5001", "the chain has no block 0")
+    known = await _recorded(ledger, chain_id, genesis.hash)
+    if known is not None:
+        for field, contract in STEPS:
+            if not await chain.code(getattr(known, field)):
+                raise Conflict("W3B-5004", f"the chain has no code at {contract} {getattr(known, field)}")
+        return known
+    deployment = await _Deploying(
+        ledger, chain, signer, chain_id=chain_id, heartbeat_timeout=heartbeat_timeout, limits=limits
+    ).run()
+    async with ledger.transaction() as session:
+        session.add(
+            DeploymentRow(
+                chain_id=chain_id,
+                genesis_hash=genesis.hash,
+                addresses=asdict(deployment),
+                created_at=ledger.clock(),
+            )
+        )
+    logger.info("deployed", chain_id=chain_id, router=deployment.router)
+    return deployment
+
+
+async def _recorded(ledger: Ledger, chain_id: int, genesis_hash: str) -> Deployment | None:
+    async with ledger.reading() as session:
+        rows = (await session.exec(select(DeploymentRow))).all()
+    for row in rows:
+        if (row.chain_id, row.genesis_hash) != (chain_id, genesis_hash):
+            # The outbox, the projects and the tasks are about one chain; on another they would mean nothing.
+            raise Conflict(
+                "W3B-5004",
+                f"the ledger belongs to chain {row.chain_id} with genesis {row.genesis_hash}; "
+                f"this is chain {chain_id} with genesis {genesis_hash}",
+            )
+        return Deployment(**row.addresses)
+    return None
+
+
+async def _tell_nobody(*_: object) -> None:
+    """A deployment ends no task."""
+
+
+class _Deploying:
+    """One deployment under way."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        chain: Chain,
+        signer: Signer,
+        *,
+        chain_id: int,
+        heartbeat_timeout: int,
+        limits: SenderLimits | None,
+    ) -> None:
+        self._ledger = ledger
+        self._chain = chain
+        self._signer = signer
+        self._chain_id = chain_id
+        self._timeout = heartbeat_timeout
+        effects = Effects(router="", finality_source="", tell=_tell_nobody)
+        self._sender = TxSender(ledger, chain, signer, effects, chain_id=chain_id, limits=limits)
+
+    async def run(self) -> Deployment:
+        """Every step, each after the one before it is mined."""
+        made: dict[str, str] = {}
+        first = 0
+        for field, contract in STEPS:
+            row = await self._step(field, "", lambda contract=contract: self._creation(contract, made))  # type: ignore[misc]
+            receipt = await self._chain.receipt(row.tx_hash)
+            if receipt is None:  # a reorg took it between two looks; the next start goes on from here
+                raise Unavailable("W3B-5001", f"the receipt of the deployment of {contract} is gone")
+            made[field] = to_checksum_address(receipt.contract_address)
+            first = first or receipt.block_number
+        call = encode_call("FleetManagement", "setRouter", made["router"])
+        await self._step(_LAST, made["fleet"], lambda: call)
+        return Deployment(chain_id=self._chain_id, block=first, **made)
+
+    def _creation(self, contract: str, made: Mapping[str, str]) -> bytes:
+        """Creation code and constructor arguments, the latter found by their names in the ABI."""
+        account = self._signer.address
+        values: dict[str, Any] = {
+            "owner": account,
+            "coordinator": account,
+            "registrar": account,
+            "timeout": self._timeout,
+            **made,
+        }
+        inputs: list[dict[str, Any]] = next(
+            (each["inputs"] for each in abi_of(contract) if each["type"] == "constructor"), []
+        )
+        return bytecode_of(contract) + encode(
+            [each["type"] for each in inputs], [values[each["name"]] for each in inputs]
+        )
+
+    async def _step(self, name: str, to: str, data: Callable[[], bytes]) -> OutboxTxRow:
+        """One mined transaction. Raises Refused (W3B-5002)."""
+        async with self._ledger.transaction() as session:
+            tx = await enqueue_tx(
+                session,
+                self._ledger.clock(),
+                dedupe_key=f"deploy:{self._chain_id}:{name}",
+                purpose="deploy",
+                to=to,
+                data=data(),
+                ref={"step": name},
+            )
+        while True:
+            async with self._ledger.reading() as session:
+                row = await session.get_one(OutboxTxRow, tx)
+            if row.state in {"MINED", "FINAL"}:
+                return row
+            if row.state == "REFUSED":
+                raise Refused("W3B-5002", f"deployment step {name} refused: {row.reason}")
+            await self._sender.step()
+            await asyncio.sleep(_POLL_SECONDS)
