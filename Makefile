@@ -64,7 +64,7 @@ contracts: setup tools ## Compile the contracts again
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m verifier.contracts.compile
 
 circuits: setup tools ## Compile the circuits again (minutes)
-	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python provers/zkp/circuits/build.py
+	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m provers.zkp.circuits.build
 
 lock: ## Resolve the Python dependencies again
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --all-extras --group dev --generate-hashes --no-emit-index-url \

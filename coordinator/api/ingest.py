@@ -10,7 +10,7 @@ from coordinator.api import render
 from coordinator.api.auth import Caller, current_caller, require_still_valid
 from coordinator.api.paging import make_token, page_size, read_token
 from coordinator.api.reading_check import ReadingCheck
-from coordinator.api.surroundings import IntakeDoor
+from coordinator.api.stream_door import StreamDoor
 from coordinator.intake.status import dead_letters, stats
 from coordinator.ledger.store import Ledger
 from verifier.errors import InvalidInput, NotFound, Unavailable, W3bstreamError
@@ -55,9 +55,9 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     """Takes readings message by message: the next is read from the wire once this one is durable, which holds a sender
     that is faster than the stream back."""
 
-    def __init__(self, ledger: Ledger, intake: IntakeDoor, check: ReadingCheck) -> None:
+    def __init__(self, ledger: Ledger, streams: StreamDoor, check: ReadingCheck) -> None:
         self._ledger = ledger
-        self._intake = intake
+        self._streams = streams
         self._check = check
 
     async def Ingest(
@@ -88,7 +88,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
 
     async def _publish(self, tally: _Tally, project_id: int, readings: Sequence[tuple[int, Reading]]) -> None:
         try:
-            published = await self._intake.publish(project_id, [reading for _, reading in readings])
+            published = await self._streams.publish(project_id, [reading for _, reading in readings])
         except NotFound as error:
             for index, _ in readings:
                 tally.refuse(index, error)
@@ -127,7 +127,7 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             next_position=found.next_position,
             window_start=found.window_start,
             open_readings=found.open_readings,
-            stopped="the project is paused" if found.paused else self._intake.stopped(request.project_id),
+            stopped="the project is paused" if found.paused else self._streams.stopped(request.project_id),
         )
 
     async def ListDeadLetters(

@@ -122,6 +122,7 @@ def task(row: TaskRow, outputs: Sequence[str] | None) -> task_pb2.Task:
         created_at=timestamp(row.created_at),
         updated_at=timestamp(row.updated_at),
         deadline=timestamp(row.deadline_at),
+        first_reading_at=timestamp(row.first_reading_at),
     )
 
 

@@ -21,6 +21,7 @@ from coordinator.api.program_outputs import OutputsOf, manifest_outputs
 from coordinator.api.projects import ProjectService
 from coordinator.api.provers import EVERY_PROVER, ProverService
 from coordinator.api.reading_check import ReadingCheck
+from coordinator.api.stream_door import StreamDoor
 from coordinator.api.submit import Submit
 from coordinator.api.surroundings import Installation, IntakeDoor, SignatureChecker
 from coordinator.api.tail import Tail
@@ -166,14 +167,15 @@ class ApiServer:
     def _register(self, server: grpc.aio.Server) -> None:
         ledger, installation, urls = self._ledger, self._installation, self._urls
         check = ReadingCheck(ledger, self._intake, self._signatures)
+        streams = StreamDoor(ledger, self._intake)
         tasks, provers = self._tails
         project_pb2_grpc.add_ProjectServiceServicer_to_server(
             ProjectService(ledger, installation, urls.policy, self._programs), server
         )
         task_pb2_grpc.add_TaskServiceServicer_to_server(
-            TaskService(ledger, tasks, Submit(ledger, self._intake, check), self._outputs_of), server
+            TaskService(ledger, tasks, Submit(ledger, streams, check), self._outputs_of), server
         )
-        ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(ledger, self._intake, check), server)
+        ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(ledger, streams, check), server)
         prover_pb2_grpc.add_ProverServiceServicer_to_server(ProverService(ledger, provers), server)
         webhook_pb2_grpc.add_WebhookServiceServicer_to_server(WebhookService(ledger, urls), server)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(ledger, installation), server)

@@ -16,7 +16,7 @@ from sqlmodel import col, select
 from coordinator.api.auth import Caller
 from coordinator.api.idempotency import Once
 from coordinator.api.reading_check import ReadingCheck
-from coordinator.api.surroundings import IntakeDoor
+from coordinator.api.stream_door import StreamDoor
 from coordinator.intake.status import request_flush
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import ProjectRow, StreamCursorRow, TaskRow
@@ -37,10 +37,10 @@ class Submit:
     """
 
     def __init__(
-        self, ledger: Ledger, intake: IntakeDoor, check: ReadingCheck, wait_seconds: float = WAIT_SECONDS
+        self, ledger: Ledger, streams: StreamDoor, check: ReadingCheck, wait_seconds: float = WAIT_SECONDS
     ) -> None:
         self._ledger = ledger
-        self._intake = intake
+        self._streams = streams
         self._check = check
         self._wait_seconds = wait_seconds
 
@@ -63,7 +63,7 @@ class Submit:
             async with asyncio.timeout(self._wait_seconds):
                 await self._wait(request.project_id, span.window_end)
         except TimeoutError as error:
-            stopped = self._intake.stopped(request.project_id)
+            stopped = self._streams.stopped(request.project_id)
             what = f"the window did not close within {self._wait_seconds:.0f} s"
             raise Unavailable("W3B-7012", f"{what}{': ' if stopped else ''}{stopped}") from error
         return await self._tasks(request.project_id, span), span.window_end
@@ -90,8 +90,8 @@ class Submit:
     async def _end(self, project_id: int, readings: Sequence[Reading]) -> int:
         """Publish; returns the first position after the submit."""
         if not readings:
-            return await self._intake.end(project_id)
-        return max(each.position for each in await self._intake.publish(project_id, readings)) + 1
+            return await self._streams.end(project_id)
+        return max(each.position for each in await self._streams.publish(project_id, readings)) + 1
 
     async def _begin(self, once: Once, project_id: int) -> task_pb2.Task:
         """Record where the open window begins. The span travels as a Task of which only the window is set."""

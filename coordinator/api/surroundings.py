@@ -23,9 +23,6 @@ class IntakeDoor(Protocol):
     async def publish(self, project_id: int, readings: Sequence[Reading]) -> list[Published]:
         """Store checked readings of one project; durable when this returns. Raises Unavailable, NotFound."""
 
-    async def end(self, project_id: int) -> int:
-        """First stream position that is not taken yet: the newest one and 1. Raises Unavailable, NotFound."""
-
     def stopped(self, project_id: int) -> str:
         """Why the project's intake stands still; empty when it does not."""
 

@@ -1,4 +1,4 @@
-"""The `w3bstream` command: every call of the API, plus what happens on the user's own machine (keys, files, the service).
+"""The `w3bstream` command: every call of the API, plus what happens on the user's machine (keys, files, the service).
 
 In come arguments and files; out go API calls through the typed client, tables or JSON on stdout, and errors with a code
 and a next step on stderr. It imports the client and the verifier only, so that it starts fast and installs light.

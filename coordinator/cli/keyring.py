@@ -46,7 +46,9 @@ def read(path: Path) -> DeviceKey:
 def load(folder: Path) -> dict[str, DeviceKey]:
     """Every key of a folder by its name. Raises InvalidInput (W3B-7016, W3B-1010)."""
     if not folder.is_dir():
-        raise InvalidInput("W3B-7016", f"{folder} is no folder", next_step="Make keys: w3bstream keys device generate NAME")
+        raise InvalidInput(
+            "W3B-7016", f"{folder} is no folder", next_step="Make keys: w3bstream keys device generate NAME"
+        )
     return {path.name.removesuffix(SUFFIX): read(path) for path in sorted(folder.glob(f"*{SUFFIX}"))}
 
 

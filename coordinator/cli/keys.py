@@ -36,6 +36,7 @@ def _print_device(name: str, key: DeviceKey, *, as_json: bool) -> None:
 
 @device_app.command(epilog="Example: w3bstream keys device generate thermometer-1 --keys keys/")
 def generate(
+    *,
     name: Annotated[str, typer.Argument(help="Name of the device; the file is called so.")],
     keys: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("keys"),
     key_type: Annotated[str, typer.Option("--type", help="babyjubjub, secp256k1 or p256.")] = "babyjubjub",
@@ -51,8 +52,11 @@ def show(file: Annotated[Path, typer.Argument(help="Key file.")], json_output: J
     _print_device(file.name.removesuffix(keyring.SUFFIX), keyring.read(file), as_json=json_output)
 
 
-@api_app.command(epilog="Example: w3bstream keys api create gateway --scope ingest:write --scope tasks:read --project 1")
+@api_app.command(
+    epilog="Example: w3bstream keys api create gateway --scope ingest:write --scope tasks:read --project 1"
+)
 def create(
+    *,
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     scope: Annotated[list[str], typer.Option("--scope", help="Scope, such as tasks:read; give it once for each.")],
     project: Annotated[int, typer.Option("--project", "-p", help="The only project it works for; 0: every one.")] = 0,
@@ -88,6 +92,7 @@ def list_keys(json_output: Json = False, target: Target = None, api_key: ApiKey 
 
 @api_app.command(epilog="Example: w3bstream keys api revoke key_0123456789ab")
 def revoke(
+    *,
     key_id: Annotated[str, typer.Argument(help="The key's id, `key_…`.")],
     json_output: Json = False,
     target: Target = None,

@@ -35,7 +35,8 @@ ApiKey = Annotated[
 ]
 ProjectOption = Annotated[int, typer.Option("--project", "-p", help="Project id.")]
 IdempotencyKey = Annotated[
-    str, typer.Option("--idempotency-key", help="Repeat a command safely: the same key has one effect. Default: a new one.")
+    str,
+    typer.Option("--idempotency-key", help="Repeat a command safely: the same key has one effect. Default: a new one."),
 ]
 
 

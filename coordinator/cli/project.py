@@ -23,6 +23,7 @@ POLL_SECONDS = 0.5
 
 @app.command(epilog="Example: w3bstream project init weather.yaml --name weather --devices 2")
 def init(
+    *,
     file: Annotated[Path, typer.Argument(help="Where to write the project file.")],
     name: Annotated[str, typer.Option(help="Project name: 3 to 64 of a-z, 0-9 and '-'.")] = "my-project",
     keys: Annotated[Path, typer.Option(help="Folder of device keys; missing ones are made there.")] = Path("keys"),
@@ -39,7 +40,9 @@ def init(
         ring[f"device-{number}"] = keyring.generate(keys, f"device-{number}", KeyType.BABYJUBJUB)
     file.write_text(example(name, [key.registration(label) for label, key in sorted(ring.items())]), "utf-8")
     if json_output:
-        print_json({"file": str(file), "keys": str(keys), "devices": {n: f"0x{k.device.hex()}" for n, k in ring.items()}})
+        print_json(
+            {"file": str(file), "keys": str(keys), "devices": {n: f"0x{k.device.hex()}" for n, k in ring.items()}}
+        )
         return
     console().print(f"wrote {file} for {len(ring)} device(s), their keys lie in {keys}{'/'}")
     console().print(f"next: w3bstream project create {name}, then w3bstream project publish {file}")
@@ -47,6 +50,7 @@ def init(
 
 @app.command(epilog="Example: w3bstream project create weather")
 def create(
+    *,
     name: Annotated[str, typer.Argument(help="3 to 64 of a-z, 0-9 and '-', as in the project file.")],
     idempotency_key: IdempotencyKey = "",
     json_output: Json = False,
@@ -73,7 +77,9 @@ def _by_name(client: Client, file: Path, text: str) -> int:
     for project in client.projects():
         if project.name == name:
             return project.id
-    raise NotFound("W3B-2002", f"there is no project {name!r}", next_step=f"Run `w3bstream project create {name}` first.")
+    raise NotFound(
+        "W3B-2002", f"there is no project {name!r}", next_step=f"Run `w3bstream project create {name}` first."
+    )
 
 
 def _wait_published(client: Client, version: project_pb2.ProjectVersion, seconds: float) -> project_pb2.ProjectVersion:
@@ -91,6 +97,7 @@ def _wait_published(client: Client, version: project_pb2.ProjectVersion, seconds
 
 @app.command(epilog="Example: w3bstream project publish weather.yaml")
 def publish(
+    *,
     file: Annotated[Path, typer.Argument(help="Project file (docs/reference/project-file.md).")],
     project: Annotated[int, typer.Option("--project", "-p", help="Project id. Default: by the file's name.")] = 0,
     wait: Annotated[bool, typer.Option(help="Wait until the transaction is mined.")] = True,
@@ -165,7 +172,9 @@ def get(project: ProjectId, json_output: Json = False, target: Target = None, ap
             ]
         )
     )
-    rows = table("version", "state", "devices", "window", "programs", "configuration", "transaction", title="\nVersions")
+    rows = table(
+        "version", "state", "devices", "window", "programs", "configuration", "transaction", title="\nVersions"
+    )
     for each in found.versions:
         programs = ", ".join(f"{program.name} ({program.kind})" for program in each.programs)
         window = f"{each.window_capacity} / {each.window_seconds} s"

@@ -20,6 +20,7 @@ def _status(status: prover_pb2.ProverStatus.ValueType) -> Text:
 
 @app.command("list", epilog="Example: w3bstream prover list --kind zkp.groth16")
 def list_provers(
+    *,
     kind: Annotated[str, typer.Option(help="Only provers of this kind.")] = "",
     json_output: Json = False,
     target: Target = None,
@@ -35,12 +36,15 @@ def list_provers(
     for each in provers:
         status = _status(each.status).append(" (draining)" if each.draining else "")
         counts = (str(each.verified), str(each.failed), "yes" if each.registered else "no")
-        rows.add_row(each.id, each.kind, status, each.task_id, *counts, when(each.heartbeat_at), each.address, each.trust)
+        rows.add_row(
+            each.id, each.kind, status, each.task_id, *counts, when(each.heartbeat_at), each.address, each.trust
+        )
     console().print(rows)
 
 
 @app.command(epilog="Example: w3bstream prover watch --after 0")
 def watch(
+    *,
     after: Annotated[int, typer.Option(min=0, help="Begin after this event id; 0 is the first ever.")] = 0,
     json_output: Json = False,
     target: Target = None,
@@ -58,6 +62,7 @@ def watch(
 
 @app.command(epilog="Example: w3bstream prover drain prover-1    (undo: w3bstream prover drain prover-1 --undo)")
 def drain(
+    *,
     prover: Annotated[str, typer.Argument(help="Prover id.")],
     undo: Annotated[bool, typer.Option("--undo", help="Let it take work again.")] = False,
     json_output: Json = False,

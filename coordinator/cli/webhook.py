@@ -27,6 +27,7 @@ def _print_secret(made: webhook_pb2.CreateWebhookResponse, *, as_json: bool) -> 
 
 @app.command(epilog="Example: w3bstream webhook create https://example.com/hook --project 1")
 def create(
+    *,
     url: Annotated[str, typer.Argument(help="https URL that receives POST requests.")],
     project: ProjectOption,
     event: Annotated[
@@ -45,7 +46,7 @@ def create(
 
 @app.command("list", epilog="Example: w3bstream webhook list --project 1")
 def list_webhooks(
-    project: ProjectOption, json_output: Json = False, target: Target = None, api_key: ApiKey = None
+    *, project: ProjectOption, json_output: Json = False, target: Target = None, api_key: ApiKey = None
 ) -> None:
     """List a project's endpoints."""
     with connect(target, api_key) as client:
@@ -62,6 +63,7 @@ def list_webhooks(
 
 @app.command(epilog="Example: w3bstream webhook deliveries --project 1 --state DEAD")
 def deliveries(
+    *,
     project: ProjectOption,
     webhook: Annotated[str, typer.Option(help="Only this endpoint.")] = "",
     state: Annotated[str, typer.Option(help="PENDING, DELIVERED or DEAD.")] = "",
@@ -90,6 +92,7 @@ def deliveries(
 
 @app.command(epilog="Example: w3bstream webhook disable ep_0123456789abcdef    (undo: --undo)")
 def disable(
+    *,
     webhook: WebhookId,
     undo: Annotated[bool, typer.Option("--undo", help="Deliver again.")] = False,
     json_output: Json = False,
@@ -114,6 +117,7 @@ def secret(webhook: WebhookId, json_output: Json = False, target: Target = None,
 
 @app.command(epilog="Example: w3bstream webhook replay msg_0123456789abcdef01234567")
 def replay(
+    *,
     message: Annotated[str, typer.Argument(help="The webhook-id, `msg_…`.")],
     json_output: Json = False,
     target: Target = None,
@@ -130,6 +134,7 @@ def replay(
 
 @app.command(epilog="Example: w3bstream webhook verify body.json --headers headers.json --secret-file secret.txt")
 def verify(
+    *,
     body: Annotated[Path, typer.Argument(help="The request's body, byte for byte.")],
     headers: Annotated[Path, typer.Option(help='Its headers as a JSON object: {"webhook-id": …, …}.')],
     secret_file: Annotated[Path, typer.Option(help="File with the endpoint's secret, `whsec_…`.")],

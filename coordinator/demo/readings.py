@@ -48,7 +48,7 @@ def _folder() -> Path:
 
 
 def measurements(limit: int | None) -> list[Measurement]:
-    """The first `limit` measurements (None: all 17,518), the two stations taking turns, each in the order of its clock."""
+    """The first `limit` measurements (None: all 17,518); the stations take turns, each in the order of its clock."""
     stations = []
     for station, name in STATIONS.items():
         with (_folder() / name).open(newline="") as file:

@@ -101,8 +101,9 @@ class Report:
             self._line(outcome)
             return
         self._console.print(
-            f"[bold green]{outcome['final']} of {outcome['tasks']} tasks FINAL, {outcome['webhooks_verified']} webhooks "
-            f"verified, {outcome['readings']} readings, {outcome['seconds']} s.[/bold green]"
+            f"[bold green]{outcome['final']} of {outcome['tasks']} tasks FINAL, "
+            f"{outcome['webhooks_verified']} webhooks verified, {outcome['readings']} readings, "
+            f"{outcome['seconds']} s.[/bold green]"
         )
         newest = next(iter(self._states), "ID")
         self._console.print(NEXT.format(task=newest))

@@ -14,7 +14,7 @@ from coordinator.demo.receiver import WebhookReceiver
 from coordinator.demo.report import Report
 from coordinator.demo.stages import StageTimes, breakdown, stages_of
 from coordinator.projects.example import example
-from coordinator.service import Service
+from coordinator.service import Service, configure_logs
 from coordinator.settings import Settings
 from coordinator.settlement.chain import JsonRpcChain
 from verifier.bindings import Deployment, decode_result, encode_call
@@ -72,6 +72,7 @@ async def _demo(once: bool, count: int | None, devices: int, report: Report) -> 
             "W3B-8004", f"{devices} devices cannot share {len(rows)} readings of two stations", field="devices"
         )
     settings = Settings()
+    configure_logs(settings.home, quiet=True)
     report.step("starting NATS, Ray, the chain and the service (the first time keys are set up, about a minute)")
     service = Service(settings, on_preparing=report.preparing)
     await service.start()
@@ -79,7 +80,7 @@ async def _demo(once: bool, count: int | None, devices: int, report: Report) -> 
         async with WebhookReceiver() as receiver:
             with Client(service.target, service.admin_key()) as client:
                 await service.prepared()
-                good = await _play(service, client, receiver, rows, devices, report)
+                good = await _play(service, client, receiver, rows=rows, devices=devices, report=report)
             if not once:
                 report.step("the service stays up; Ctrl-C ends it")
                 await asyncio.Event().wait()
@@ -89,7 +90,13 @@ async def _demo(once: bool, count: int | None, devices: int, report: Report) -> 
 
 
 async def _play(
-    service: Service, client: Client, receiver: WebhookReceiver, rows: list[Measurement], devices: int, report: Report
+    service: Service,
+    client: Client,
+    receiver: WebhookReceiver,
+    *,
+    rows: list[Measurement],
+    devices: int,
+    report: Report,
 ) -> bool:
     keys = [DeviceKey.generate(KeyType.BABYJUBJUB) for _ in range(devices)]
     project = await asyncio.to_thread(_create_project, client, keys, report)

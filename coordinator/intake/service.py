@@ -117,10 +117,16 @@ class Intake:
 
         Raises Unavailable (W3B-1008) and NotFound (W3B-1006).
         """
+        await self.end(project_id)
+        return await (await self._stream_of(project_id)).publish(readings)
+
+    async def end(self, project_id: int) -> int:
+        """First stream position that is not taken yet. Raises Unavailable (W3B-1008) and NotFound (W3B-1006)."""
         stream = await self._stream_of(project_id)
-        if await stream.state(project_id) is None:
+        state = await stream.state(project_id)
+        if state is None:
             raise NotFound("W3B-1006", f"the stream of project {project_id} is not there yet", field="project")
-        return await stream.publish(readings)
+        return state.last + 1
 
     async def _sleep_until_changed(self, seen: int) -> None:
         changed = asyncio.create_task(self._ledger.changed(seen, LOOK_SECONDS))

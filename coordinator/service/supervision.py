@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -21,7 +22,7 @@ class Supervised:
     Parameters: `name` is the part's; `run` is awaited anew for each start and returns only when the part was stopped.
     """
 
-    def __init__(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, name: str, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self.name = name
         """The part's name, as status shows it."""
         self.error = ""

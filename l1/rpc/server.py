@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
+from eth_hash.auto import keccak
 
 from l1.rpc.backend import Backend
 from l1.rpc.block_methods import BlockMethods
-from l1.rpc.encoding import Params, data, quantity
+from l1.rpc.encoding import Params, data, quantity, read_data
 from l1.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -21,6 +22,7 @@ from l1.rpc.errors import (
     LIMIT_EXCEEDED,
     METHOD_NOT_FOUND,
     PARSE_ERROR,
+    SERVER_ERROR,
     RpcError,
 )
 from l1.rpc.filters import FilterMethods
@@ -113,10 +115,6 @@ def methods_of(backend: Backend, limits: RpcLimits) -> dict[str, Method]:
 
 
 def _keccak(values: list[Any]) -> str:
-    from eth_hash.auto import keccak
-
-    from l1.rpc.encoding import read_data
-
     return data(keccak(read_data(Params(values, 1).required(0), "0")))
 
 
@@ -205,7 +203,7 @@ class RpcServer:
             result = method(values)
             return await result if inspect.isawaitable(result) else result
         except _native.StateNotAvailable as error:
-            raise RpcError(-32000, str(error)) from error
+            raise RpcError(SERVER_ERROR, str(error)) from error
 
 
 def _failed(identifier: Any, error: RpcError) -> dict[str, Any]:

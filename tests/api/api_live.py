@@ -61,6 +61,7 @@ class Live:
     """The running API and what a test needs to look behind it."""
 
     def __init__(self, home: Path) -> None:
+        home.mkdir(mode=0o700, exist_ok=True)
         self.home = home
         self.settings = Settings(home=home, api_host="127.0.0.1", api_port=0)
         self.site = Site()
@@ -162,7 +163,12 @@ def project_rows(project_id: int, name: str, devices: Sequence[DeviceKey] = DEVI
         window_capacity=16,
         window_max_age_ms=600_000,
         programs=[
-            {"kind": "zkp.groth16", "name": "temperature_window", "program_id": f"0x{5:064x}", "verifier": f"0x{6:040x}"}
+            {
+                "kind": "zkp.groth16",
+                "name": "temperature_window",
+                "program_id": f"0x{5:064x}",
+                "verifier": f"0x{6:040x}",
+            }
         ],
         state="PUBLISHED",
         created_at=1,
@@ -182,7 +188,9 @@ def _device_row(project_id: int, position: int, key: DeviceKey) -> DeviceRow:
     )
 
 
-def task_row(number: int, *, project_id: int = 1, state: str = "OPEN", created_at: int = 1000, **values: Any) -> TaskRow:
+def task_row(
+    number: int, *, project_id: int = 1, state: str = "OPEN", created_at: int = 1000, **values: Any
+) -> TaskRow:
     """A task over the window [10 n, 10 n + 10)."""
     return TaskRow(
         **{
@@ -206,7 +214,9 @@ def task_row(number: int, *, project_id: int = 1, state: str = "OPEN", created_a
     )
 
 
-def reading(sequence: int, value: int = 70, *, device: int = 0, project_id: int = 1, payload: bytes | None = None) -> bytes:
+def reading(
+    sequence: int, value: int = 70, *, device: int = 0, project_id: int = 1, payload: bytes | None = None
+) -> bytes:
     """A signed reading in wire form."""
     data = value.to_bytes(4, "big", signed=True) if payload is None else payload
     return DEVICES[device].sign(project_id, sequence, 1_700_000_000_000 + sequence, data).to_wire()

@@ -71,9 +71,9 @@ def test_a_key_does_what_its_scopes_say(live: Live) -> None:
         assert not client.list_tasks().tasks
         assert client.get_status().chain_id == 4690
         for refused in (
-            lambda: client.list_projects(),
+            client.list_projects,
             lambda: client.create_project("weather"),
-            lambda: client.list_api_keys(),
+            client.list_api_keys,
             lambda: client.cancel_task("0x01"),
             lambda: client.ingest([b"x"]),
             lambda: list(client.watch_provers()),
@@ -177,7 +177,13 @@ def test_keys_are_made_and_listed_without_their_secret(live: Live) -> None:
 
 @pytest.mark.parametrize(
     ("name", "scopes", "project_id"),
-    [("", ["tasks:read"], 0), ("x" * 101, ["tasks:read"], 0), ("a\nb", ["tasks:read"], 0), ("x", [], 0), ("x", ["root"], 0)],
+    [
+        ("", ["tasks:read"], 0),
+        ("x" * 101, ["tasks:read"], 0),
+        ("a\nb", ["tasks:read"], 0),
+        ("x", [], 0),
+        ("x", ["root"], 0),
+    ],
 )
 def test_a_key_needs_a_name_and_known_scopes(live: Live, name: str, scopes: list[str], project_id: int) -> None:
     with live.client() as admin, pytest.raises(InvalidInput) as caught:

@@ -22,13 +22,14 @@ class R1cs:
     """Public, then private."""
     constraints: list[tuple[Side, Side, Side]]
 
-    def violated(self, witness: Sequence[int]) -> list[int]:
-        """Indices of the constraints that the witness breaks."""
+    def violated(self, witness: Sequence[int], *, reading: int | None = None) -> list[int]:
+        """Indices of the constraints that the witness breaks, among all or those that read one wire."""
         assert len(witness) == self.wires
         assert witness[0] == 1
         return [
             i
             for i, (a, b, c) in enumerate(self.constraints)
+            if reading is None or any(reading in side[0] for side in (a, b, c))
             if (_dot(a, witness) * _dot(b, witness) - _dot(c, witness)) % R
         ]
 

@@ -12,6 +12,7 @@ from provers.programs.window import signature_digits
 from provers.zkp.circuits.constants import torsion_points
 from provers.zkp.witness import WitnessCalculator
 from tests.circuits.conftest import Attack
+from tests.circuits.r1cs import witness_values
 from tests.circuits.test_circuits_program import inputs_of
 from tests.circuits.window_task import KEYS, key, reading, task
 from verifier import babyjubjub as curve
@@ -279,14 +280,10 @@ def test_an_attack_has_no_witness(
 
 @pytest.mark.parametrize("name", ["readingsRoot", "outputCount", "sum", "minimum", "maximum"])
 def test_a_changed_output_breaks_the_constraints(attack: Attack, calculator: WitnessCalculator, name: str) -> None:
-    witness = [int.from_bytes(w, "little") for w in _wires(calculator.witness(honest()))]
-    assert attack.circuit.violated(witness) == []
+    witness = witness_values(calculator.witness(honest()))
     wire = attack.rebuilt.wires[name]
     for value in (witness[wire] + 1, witness[wire] - 1, 0, R - 1, witness[wire] + (1 << 32)):
         changed = [*witness]
         changed[wire] = value % R
-        assert attack.circuit.violated(changed) != []
-
-
-def _wires(data: bytes) -> list[bytes]:
-    return [data[at : at + 32] for at in range(0, len(data), 32)]
+        assert attack.circuit.violated(changed, reading=wire) != []
+        assert attack.circuit.violated(witness, reading=wire) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,17 +60,13 @@ async def world(node: Anvil | L1, tmp_path: Path, test_abi: dict[str, dict[str, 
 @pytest.fixture
 async def own_anvil(tmp_path: Path) -> AsyncIterator[Anvil]:
     """An anvil for one test, deep finality (64 blocks), for tests that stop, rewind or mine by hand."""
-    import asyncio
-
     node = await asyncio.to_thread(Anvil, tmp_path)
     yield node
     node.stop()
 
 
 @pytest.fixture
-async def anvil_world(
-    own_anvil: Anvil, tmp_path: Path, test_abi: dict[str, dict[str, Any]]
-) -> AsyncIterator[World]:
+async def anvil_world(own_anvil: Anvil, tmp_path: Path, test_abi: dict[str, dict[str, Any]]) -> AsyncIterator[World]:
     """A world on that anvil."""
     built = await World.build(tmp_path, own_anvil.url, test_abi)
     await built.add_project()

@@ -120,7 +120,9 @@ class L1:
         self._process.kill()
 
 
-async def transfer(chain: Chain, key: bytes, to: str, data: bytes, *, wei: int = 0, nonce: int | None = None) -> Receipt:
+async def transfer(
+    chain: Chain, key: bytes, to: str, data: bytes, *, wei: int = 0, nonce: int | None = None
+) -> Receipt:
     """Sign and send with any key, and wait for the receipt."""
     account = Account.from_key(key)
     fees = (await chain.fees()).bumped(100)
@@ -290,9 +292,7 @@ class World:
         now = self.ledger.clock()
         address = address or "0x" + keccak(name.encode())[-20:].hex()
         async with self.ledger.transaction() as session:
-            session.add(
-                ProverRow(id=name, kind=kind, address=address, status="IDLE", created_at=now, updated_at=now)
-            )
+            session.add(ProverRow(id=name, kind=kind, address=address, status="IDLE", created_at=now, updated_at=now))
         return address
 
     async def add_task(self, *, start: int | None = None, end: int | None = None, count: int = 3) -> str:
@@ -349,8 +349,10 @@ class World:
             assert attempt.id is not None
             return attempt.id
 
-    async def prove(self, attempt_id: int, words: tuple[int, ...] = WORDS, *, good: bool = True, satisfy: bool = True) -> None:
-        """Move an attempt to PROVED with a proof that the on-chain verifier accepts (or not), as the dispatcher does."""
+    async def prove(
+        self, attempt_id: int, words: tuple[int, ...] = WORDS, *, good: bool = True, satisfy: bool = True
+    ) -> None:
+        """Move an attempt to PROVED with a proof that holds on chain (or not), as the dispatcher does."""
         now = self.ledger.clock()
         output = encode(OUTPUT_TYPES, words)
         async with self.ledger.transaction() as session:
@@ -439,7 +441,9 @@ class World:
 
         async def recorded() -> bool:
             tx = (await self.attempt(attempt)).assign_tx
-            return tx is not None and any(row.id == tx and row.state in ("MINED", "FINAL") for row in await self.outbox())
+            return tx is not None and any(
+                row.id == tx and row.state in ("MINED", "FINAL") for row in await self.outbox()
+            )
 
         await self.until(settlement, recorded)
         return attempt

@@ -106,6 +106,7 @@ class Task(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
+    FIRST_READING_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """32 bytes, 0x hex."""
     project_id: _builtins.int
@@ -143,6 +144,10 @@ class Task(_message.Message):
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def first_reading_at(self) -> _timestamp_pb2.Timestamp:
+        """When the window's first reading was in the ledger."""
+
     def __init__(
         self,
         *,
@@ -169,10 +174,11 @@ class Task(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
+        first_reading_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deadline", b"deadline", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deadline", b"deadline", "first_reading_at", b"first_reading_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "code", b"code", "count", b"count", "created_at", b"created_at", "dapp", b"dapp", "deadline", b"deadline", "device_set_root", b"device_set_root", "finality_source", b"finality_source", "id", b"id", "inputs", b"inputs", "output", b"output", "project_id", b"project_id", "project_version", b"project_version", "provenance", b"provenance", "public_output", b"public_output", "readings_root", b"readings_root", "reason", b"reason", "result", b"result", "state", b"state", "transaction_hash", b"transaction_hash", "updated_at", b"updated_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "code", b"code", "count", b"count", "created_at", b"created_at", "dapp", b"dapp", "deadline", b"deadline", "device_set_root", b"device_set_root", "finality_source", b"finality_source", "first_reading_at", b"first_reading_at", "id", b"id", "inputs", b"inputs", "output", b"output", "project_id", b"project_id", "project_version", b"project_version", "provenance", b"provenance", "public_output", b"public_output", "readings_root", b"readings_root", "reason", b"reason", "result", b"result", "state", b"state", "transaction_hash", b"transaction_hash", "updated_at", b"updated_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,273 @@
+"""What must hold: at least one 2xx for each webhook-id, which never changes; one endpoint's trouble is its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from aiohttp import web
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from standardwebhooks import Webhook
+from svix.webhooks import Webhook as SvixWebhook
+
+from coordinator.webhooks import endpoints
+from coordinator.webhooks import receiver as receiving
+from coordinator.webhooks.backoff import Backoff
+from coordinator.webhooks.event import TASK_FAILED, TASK_FINAL
+from coordinator.webhooks.ssrf import UrlPolicy
+from tests.webhooks.conftest import Desk, Receiver
+from verifier.errors import InvalidInput, NotFound, Refused
+
+
+async def test_a_message_arrives_signed_for_every_library(desk: Desk, receiver: Receiver) -> None:
+    endpoint = await desk.endpoint(f"{receiver.url}/hook")
+    (message,) = await desk.event("0xtask")
+    row = await desk.run_until_state(desk.sender(), message, "DELIVERED")
+    (got,) = receiver.got
+    assert got.body == row.body, "byte for byte"
+    assert got.headers["webhook-id"] == message
+    assert got.headers["Content-Type"] == "application/cloudevents+json; charset=utf-8"
+    assert Webhook(endpoint.secret).verify(got.body, got.headers) == json.loads(got.body)
+    SvixWebhook(endpoint.secret).verify(got.body, got.headers)
+    event = receiving.verify(got.headers, got.body, endpoint.secret)
+    assert (event["type"], event["subject"], event["id"]) == (TASK_FINAL, "0xtask", message)
+    parsed = JSONFormat().read(CloudEvent, got.body)
+    assert parsed.get_source() == "/projects/1"
+    assert parsed.get_data() == {"task_id": "0xtask", "note": "grüße"}
+    (tried,) = await desk.tries(message)
+    assert (tried.status_code, tried.error) == (200, "")
+
+
+@pytest.mark.parametrize("part", ["body", "id", "timestamp", "signature", "secret"])
+async def test_a_forged_webhook_is_refused(desk: Desk, receiver: Receiver, part: str) -> None:
+    endpoint = await desk.endpoint(f"{receiver.url}/hook")
+    (message,) = await desk.event("0xtask")
+    await desk.run_until_state(desk.sender(), message, "DELIVERED")
+    (got,) = receiver.got
+    headers, body, secret = dict(got.headers), got.body, endpoint.secret
+    match part:
+        case "body":
+            body = body.replace(b"0xtask", b"0xTask")
+        case "id":
+            headers["webhook-id"] = "msg_" + "0" * 24
+        case "timestamp":
+            headers["webhook-timestamp"] = str(int(headers["webhook-timestamp"]) - 1)
+        case "signature":
+            headers["webhook-signature"] = "v1,AAAA"
+        case "secret":
+            secret = endpoints.new_secret()
+    with pytest.raises(Refused, match="W3B-6003"):
+        receiving.verify(headers, body, secret)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"webhook-id": "a", "webhook-timestamp": "x", "webhook-signature": "v1,AAAA"},
+        {"webhook-id": "a", "webhook-timestamp": "9", "webhook-signature": "v1,AAAA"},
+        {"webhook-id": "a", "webhook-timestamp": "nan", "webhook-signature": "v1"},
+    ],
+)
+def test_malformed_headers_are_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(Refused, match="W3B-6003"):
+        receiving.verify(headers, b"{}", endpoints.new_secret())
+
+
+@pytest.mark.parametrize("status", [500, 503, 404, 429, 302, 308])
+async def test_anything_but_2xx_is_tried_again_with_the_same_id(desk: Desk, receiver: Receiver, status: int) -> None:
+    await desk.endpoint(f"{receiver.url}/hook")
+    (message,) = await desk.event("0xtask")
+    times = 0
+
+    async def answer(_: web.Request) -> web.Response:
+        nonlocal times
+        times += 1
+        return web.Response(status=status if times < 3 else 204, headers={"Location": f"{receiver.url}/elsewhere"})
+
+    receiver.answers["/hook"] = answer
+    row = await desk.run_until_state(desk.sender(), message, "DELIVERED")
+    assert row.tries == 3
+    assert {got.headers["webhook-id"] for got in receiver.got} == {message}
+    assert len({got.body for got in receiver.got}) == 1
+    assert receiver.at("/elsewhere") == [], "no redirect is followed"
+    assert [tried.status_code for tried in await desk.tries(message)] == [status, status, 204]
+
+
+async def test_a_redirect_to_a_private_address_goes_nowhere(desk: Desk, receiver: Receiver) -> None:
+    await desk.endpoint(f"{receiver.url}/hook")
+    (message,) = await desk.event("0xtask")
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=307, headers={"Location": "http://169.254.169.254/latest/meta-data"})
+
+    receiver.answers["/hook"] = answer
+    await desk.run_until_state(desk.sender(cap=2), message, "DEAD")
+    assert ["redirect" in tried.error for tried in await desk.tries(message)] == [True, True]
+
+
+async def test_the_cap_ends_it_and_replay_begins_anew(desk: Desk, receiver: Receiver) -> None:
+    await desk.endpoint(f"{receiver.url}/hook")
+    receiver.answers["/hook"] = 500
+    (message,) = await desk.event("0xtask")
+    row = await desk.run_until_state(desk.sender(cap=3), message, "DEAD")
+    assert row.tries == 3
+    receiver.answers["/hook"] = 200
+    async with desk.ledger.transaction() as session:
+        await endpoints.replay(session, desk.ledger.clock(), message)
+    row = await desk.run_until_state(desk.sender(cap=3), message, "DELIVERED")
+    assert len(await desk.tries(message)) == 4
+    assert {got.headers["webhook-id"] for got in receiver.got} == {message}
+    async with desk.ledger.transaction() as session:
+        with pytest.raises(NotFound, match="W3B-6004"):
+            await endpoints.replay(session, 0, "msg_unknown")
+
+
+async def test_gone_disables_the_endpoint(desk: Desk, receiver: Receiver) -> None:
+    endpoint = await desk.endpoint(f"{receiver.url}/hook")
+    receiver.answers["/hook"] = 410
+    (message,) = await desk.event("0xtask")
+    await desk.run_until_state(desk.sender(), message, "DEAD")
+    async with desk.ledger.reading() as session:
+        (row,) = await endpoints.list_endpoints(session, 1)
+    assert (row.id, row.disabled) == (endpoint.id, True)
+    assert await desk.event("0xnext") == []
+
+
+async def test_a_timeout_and_a_closed_port_count_as_tries(desk: Desk, receiver: Receiver) -> None:
+    await desk.endpoint(f"{receiver.url}/slow")
+    await desk.endpoint("http://127.0.0.1:9/closed")
+
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(3)
+        return web.Response()
+
+    receiver.answers["/slow"] = slow
+    messages = await desk.event("0xtask")
+    policy = UrlPolicy(allow_loopback=True, total_seconds=0.1, connect_seconds=0.1)
+    sender = desk.sender(policy, cap=2)
+
+    async def dead() -> bool:
+        return all([(await desk.message(each)).state == "DEAD" for each in messages])
+
+    await desk.run_until(sender, dead)
+    errors = [tried.error for message in messages for tried in await desk.tries(message)]
+    assert len(errors) == 4
+    assert all(errors)
+
+
+async def test_an_endless_answer_is_cut_off(desk: Desk, receiver: Receiver) -> None:
+    await desk.endpoint(f"{receiver.url}/endless")
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(100_000):
+            await response.write(b"x" * 4096)
+        return response
+
+    receiver.answers["/endless"] = endless
+    (message,) = await desk.event("0xtask")
+    row = await desk.run_until_state(desk.sender(), message, "DELIVERED")
+    assert row.tries == 1
+
+
+async def test_a_slow_endpoint_delays_nobody_else(desk: Desk, receiver: Receiver) -> None:
+    await desk.endpoint(f"{receiver.url}/slow")
+    await desk.endpoint(f"{receiver.url}/quick")
+    released = asyncio.Event()
+
+    async def slow(_: web.Request) -> web.Response:
+        await released.wait()
+        return web.Response()
+
+    receiver.answers["/slow"] = slow
+    for number in range(20):
+        await desk.event(f"0x{number}")
+    policy = UrlPolicy(allow_loopback=True, total_seconds=20.0)
+    sender = desk.sender(policy, per_endpoint=2)
+
+    async def quick_done() -> bool:
+        return len(receiver.at("/quick")) == 20
+
+    try:
+        await desk.run_until(sender, quick_done)
+    finally:
+        released.set()
+    assert len(receiver.at("/slow")) == 2, "its share of the connections and no more"
+
+
+async def test_a_restart_in_the_middle_sends_the_same_message_again(desk: Desk, receiver: Receiver) -> None:
+    await desk.endpoint(f"{receiver.url}/hook")
+    (message,) = await desk.event("0xtask")
+    arrived, released = asyncio.Event(), asyncio.Event()
+
+    async def held(_: web.Request) -> web.Response:
+        arrived.set()
+        await released.wait()
+        return web.Response()
+
+    receiver.answers["/hook"] = held
+
+    async def has_arrived() -> bool:
+        return arrived.is_set()
+
+    await desk.run_until(desk.sender(UrlPolicy(allow_loopback=True)), has_arrived)
+    row = await desk.message(message)
+    assert (row.state, row.tries) == ("PENDING", 0), "nothing was recorded: the answer never came"
+    released.set()
+    receiver.answers["/hook"] = 200
+    row = await desk.run_until_state(desk.sender(), message, "DELIVERED")
+    assert [got.headers["webhook-id"] for got in receiver.got] == [message, message]
+    assert receiver.got[0].body == receiver.got[1].body
+
+
+async def test_a_disabled_endpoint_waits_until_it_is_enabled(desk: Desk, receiver: Receiver) -> None:
+    endpoint = await desk.endpoint(f"{receiver.url}/hook")
+    (message,) = await desk.event("0xtask")
+    async with desk.ledger.transaction() as session:
+        await endpoints.set_disabled(session, endpoint.id, disabled=True)
+    sender = desk.sender()
+    running = asyncio.create_task(sender.run())
+    await asyncio.sleep(0.2)
+    assert receiver.got == []
+    async with desk.ledger.transaction() as session:
+        await endpoints.set_disabled(session, endpoint.id, disabled=False)
+    async with asyncio.timeout(5):
+        while not receiver.got:
+            await asyncio.sleep(0.01)
+    sender.stop()
+    await running
+    assert receiver.got[0].headers["webhook-id"] == message
+
+
+async def test_retry_after_is_kept(desk: Desk, receiver: Receiver) -> None:
+    await desk.endpoint(f"{receiver.url}/hook")
+
+    async def later(_: web.Request) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": "1"})
+
+    receiver.answers["/hook"] = later
+    (message,) = await desk.event("0xtask")
+
+    async def tried() -> bool:
+        return (await desk.message(message)).tries == 1
+
+    await desk.run_until(desk.sender(backoff=Backoff(first=0.001, longest=60.0)), tried)
+    (log,) = await desk.tries(message)
+    assert (await desk.message(message)).next_at - log.at >= 1000
+
+
+async def test_only_wanted_events_go_out_and_each_once(desk: Desk, receiver: Receiver) -> None:
+    await desk.endpoint(f"{receiver.url}/final", (TASK_FINAL,))
+    await desk.endpoint(f"{receiver.url}/all")
+    assert len(await desk.event("0xtask", TASK_FAILED)) == 1
+    assert len(await desk.event("0xtask")) == 2
+    assert await desk.event("0xtask") == [], "the same event again adds nothing"
+
+
+async def test_an_unknown_event_type_is_refused(desk: Desk, receiver: Receiver) -> None:
+    with pytest.raises(InvalidInput, match="W3B-6001"):
+        await desk.endpoint(receiver.url, ("w3bstream.task.finall",))
