@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -83,12 +83,22 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _address_text(target: str) -> str:
+    return json.dumps({"target": target}) + "\n"
+
+
 def _write_address(path: Path, target: str) -> None:
     """Write `{"target": …}` so that a reader finds the old file or the new one, whole."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_suffix(".new")
-    draft.write_text(json.dumps({"target": target}) + "\n")
-    os.replace(draft, path)
+    draft.write_text(_address_text(target))
+    draft.replace(path)
+
+
+def _remove_address(path: Path, target: str) -> None:
+    """Remove the file unless it is another server's by now."""
+    if path.is_file() and path.read_text() == _address_text(target):
+        path.unlink()
 
 
 class ApiServer:
@@ -149,7 +159,7 @@ class ApiServer:
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._server = server
         self._target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        _write_address(self.address_file, self._target)
+        await asyncio.to_thread(_write_address, self.address_file, self._target)
         log.info("api_started", target=self._target, tls=self._tls is not None)
         return host, port
 
@@ -194,6 +204,5 @@ class ApiServer:
         await self._urls.close()
         if self._own_pool is not None:
             self._own_pool.close()
-        if self.address_file.is_file() and json.loads(self.address_file.read_text()) == {"target": self._target}:
-            self.address_file.unlink()
+        await asyncio.to_thread(_remove_address, self.address_file, self._target)
         log.info("api_stopped")

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "api"))
 
 from api_live import Live, project_rows
 from cli_run import Cli
+from structlog.testing import capture_logs
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def live(tmp_path: Path) -> Iterator[Live]:
 
 
 @pytest.fixture
-def cli(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cli]:
     """The command as a user of that service's machine calls it, in an empty folder."""
     folder = tmp_path / "work"
     folder.mkdir()
@@ -31,4 +32,6 @@ def cli(live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     monkeypatch.setenv("W3BSTREAM_HOME", str(live.home))
     for name in ("W3BSTREAM_TARGET", "W3BSTREAM_API_KEY", "W3BSTREAM_CA"):
         monkeypatch.delenv(name, raising=False)
-    return Cli()
+    # The service runs in this process here; its log must not stand among what the command prints.
+    with capture_logs():
+        yield Cli()

@@ -193,8 +193,8 @@ class World:
         }
         return Settlement(self.ledger, chain or self.chain, self.signer, self.deployment, **(options | changes))
 
-    async def add_project(self, *, threshold: int = 1, dapp: bool = True) -> int:
-        """A project with one version, as the API leaves them."""
+    async def add_project(self, *, threshold: int = 1, dapp: str | None = None) -> int:
+        """A project with one version, as the API leaves them; its dApp is the sample unless another is given."""
         code = bytes.fromhex(self.test_abi["SignatureVerifier"]["evm"]["bytecode"]["object"])
         judge = Account.from_key(VERIFIER_KEY).address
         receipt = await transfer(
@@ -245,14 +245,14 @@ class World:
     def _create_call(self, project_id: int) -> bytes:
         return b.create_project(project_id, bytes.fromhex(self.signer.address[2:]))
 
-    def _version(self, threshold: int, dapp: bool) -> b.Version:
+    def _version(self, threshold: int, dapp: str | None = None) -> b.Version:
         return b.Version(
             version=1,
             config_hash=keccak(b"project file"),
             config_uri="",
             device_set_root=DEVICE_SET,
             scheme=b.scheme_id("poseidon-bn254-v1"),
-            dapp=bytes.fromhex(self.deployment.temperature_dapp[2:]) if dapp else bytes(20),
+            dapp=bytes.fromhex((dapp or self.deployment.temperature_dapp)[2:]),
             window_capacity=16,
             threshold=threshold,
             programs=(

@@ -6,6 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+from eth_abi.abi import encode
+from eth_hash.auto import keccak
 from sqlmodel import select
 
 from coordinator.ledger.tables import (
@@ -16,10 +19,12 @@ from coordinator.ledger.tables import (
     TaskRow,
     WebhookMessageRow,
 )
+from coordinator.settlement.dapp_retry import enqueue_dapp_retry
 from coordinator.settlement.service import Settlement
 from coordinator.webhooks.task_events import statement_of
 from tests.settlement.settlement_world import L1, OTHER_WORDS, RICH, SIGNED, ZKP, Anvil, World, transfer
 from verifier import bindings as b
+from verifier.errors import Conflict
 from verifier.statement import Domain
 
 
@@ -175,3 +180,32 @@ async def test_every_change_of_state_is_in_the_timeline(world: World) -> None:
     assert steps == ["OPEN", "SATISFIED", "SETTLED", "FINAL"]
     steps = [event.target for event in events if event.subject == "attempt"]
     assert steps == ["PROVING", "PROVED", "POSTED", "VERIFIED"]
+
+
+async def test_a_dapp_that_refused_can_be_called_again(
+    node: Anvil | L1, tmp_path: Path, test_abi: dict[str, dict[str, Any]]
+) -> None:
+    """The refusal does not undo the settlement; a retry delivers once and is refused after that."""
+    world = await World.build(tmp_path, node.url, test_abi)
+    code = bytes.fromhex(test_abi["TestDapp"]["evm"]["bytecode"]["object"])
+    dapp = (await transfer(world.chain, RICH, "", code)).contract_address
+    behave = keccak(b"set(uint8,bytes)")[:4]
+    refusing, accepting = (behave + encode(["uint8", "bytes"], [mode, b""]) for mode in (1, 0))
+    await transfer(world.chain, RICH, dapp, refusing)
+    await world.add_project(dapp=dapp)
+    await world.add_prover("one", ZKP)
+    settlement = world.settlement()
+    task, attempt = await world.ready_attempt(settlement, "one")
+    await world.prove(attempt)
+    row = await world.until_task(settlement, task, "SETTLED", "FINAL")
+    assert row.dapp_ok is False
+    await transfer(world.chain, RICH, dapp, accepting)
+    async with world.ledger.transaction() as session:
+        first = await enqueue_dapp_retry(session, world.ledger.clock(), world.deployment, task)
+        assert await enqueue_dapp_retry(session, world.ledger.clock(), world.deployment, task) == first
+    await world.until_tx(settlement, "retry_dapp", "MINED", "FINAL")
+    assert (await world.task(task)).dapp_ok is True
+    async with world.ledger.transaction() as session:
+        with pytest.raises(Conflict, match="W3B-3001"):
+            await enqueue_dapp_retry(session, world.ledger.clock(), world.deployment, task)
+    await world.close()

@@ -149,7 +149,7 @@ async def test_a_version_that_is_not_ours_is_refused(world: World) -> None:
     registry, key = world.deployment.registry, world.signer_key
     (create,) = await world.outbox("create_project")
     await transfer(world.chain, key, registry, create.data)
-    other = dataclasses.replace(world._version(1, False), config_hash=b"\x01" * 32)
+    other = dataclasses.replace(world._version(1), config_hash=b"\x01" * 32)
     await transfer(world.chain, key, registry, b.publish_version(world.project_id, other))
     settlement = world.settlement()
     refused = await world.until_tx(settlement, "publish_version", "REFUSED")
