@@ -34,7 +34,7 @@ $(VENV)/.tools: $(VENV)/.python package-lock.json
 	@touch $@
 
 demo: setup ## Real readings become proven, on-chain verified results
-	@$(BIN)/w3bstream demo
+	@$(BIN)/w3bstream demo --once
 
 test: setup tools ## Every test
 	@PATH="$(NODE_BIN):$$PATH" cargo test --quiet --release --manifest-path native/Cargo.toml -p w3bstream-evm -p w3bstream-groth16
@@ -51,11 +51,14 @@ check: setup tools ## Formatting, lints, types, import rules, generated files
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m verifier.contracts.compile --check
 
 bench: setup tools ## Print the benchmark tables
-	@for script in benchmarks/*.py; do echo "== $$script"; PATH="$(NODE_BIN):$$PATH" $(BIN)/python $$script || exit 1; done
+	@for name in $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)); do \
+		echo "== $$name"; PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 docs: setup ## Draw the generated pages of docs/ again
 	@$(BIN)/python -m verifier.error_codes > docs/reference/errors.md
 	@$(BIN)/python -m coordinator.ledger.transitions > docs/reference/states.md
+	@$(BIN)/python -m coordinator.settings > docs/reference/settings.md
+	@$(BIN)/python -m coordinator.cli.reference > docs/reference/cli.md
 
 proto: setup ## Generate the gRPC stubs again
 	@$(BIN)/python proto/generate.py

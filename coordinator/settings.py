@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+PREFIX = "W3BSTREAM_"
 # Ray reads this when it is imported; with it every Ray process listens on loopback only.
 LOOPBACK_RAY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
 
@@ -15,7 +16,7 @@ LOOPBACK_RAY = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABL
 class Settings(BaseSettings):
     """What an operator may set. An empty URL means: start the embedded one."""
 
-    model_config = SettingsConfigDict(env_prefix="W3BSTREAM_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     home: Path = Field(default_factory=lambda: Path(os.environ.get("W3BSTREAM_HOME", "~/.w3bstream")).expanduser())
     """Where the installation keeps its ledger, streams, chain, keys and logs."""
@@ -54,3 +55,22 @@ class Settings(BaseSettings):
     def ledger(self) -> str:
         """The ledger's URL, the default filled in."""
         return self.ledger_url or f"sqlite+aiosqlite:///{self.home / 'ledger.db'}"
+
+
+def markdown() -> str:
+    """The docs page, one row a setting."""
+    rows = []
+    for name, field in Settings.model_fields.items():
+        default = "~/.w3bstream" if name == "home" else str(field.default) or "empty"
+        rows.append(f"| `{PREFIX}{name.upper()}` | {default} | {' '.join((field.description or '').split())} |")
+    head = (
+        "# Settings\n\nGenerated from `coordinator/settings.py` by `make docs`; do not edit.\n\n"
+        "Environment variables, read by `w3bstream up` and `w3bstream demo`. "
+        "An empty URL starts\nthe embedded part on loopback.\n\n"
+        "| variable | default | meaning |\n|---|---|---|\n"
+    )
+    return head + "\n".join(rows) + "\n"
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -107,8 +107,8 @@ def up(json_output: Json = False) -> None:
 def demo(
     once: Annotated[bool, typer.Option("--once", help="End afterwards instead of keeping the service up.")] = False,
     all_readings: Annotated[bool, typer.Option("--all", help="All 17,518 readings (many minutes).")] = False,
-    readings: Annotated[int, typer.Option(min=1, max=17518, help="Readings to send.")] = 64,
-    devices: Annotated[int, typer.Option(min=2, max=1024, help="Devices that share them, an even number.")] = 2,
+    readings: Annotated[int, typer.Option(min=1, max=17518, help="Readings to send.")] = 512,
+    devices: Annotated[int, typer.Option(min=2, max=1024, help="Devices that share them, an even number.")] = 8,
     json_output: Json = False,
 ) -> None:
     """Send real temperature readings of 2010 through the whole service and check the result on chain."""

@@ -215,6 +215,8 @@ class Service:
         """How each part stands now."""
         workers = self.pool.workers()
         ready = sum(worker.ready for worker in workers)
+        wanted = len(self._dispatcher.specs)
+        starting = "" if workers else ", Ray is starting"
         settling = self._settlement
         parts = {part.name: part.error for part in self._parts}
         chain_at = self.chain_rpc_url if self._embedded_chain else "the RPC of the settings"
@@ -223,7 +225,7 @@ class Service:
             ComponentStatus("ledger", True, self.ledger.engine.dialect.name),
             ComponentStatus("nats", not parts.get("nats"), parts.get("nats") or nats_at),
             ComponentStatus("chain", settling.healthy and not parts.get("chain"), settling.last_error, chain_at),
-            ComponentStatus("ray", ready > 0 or not workers, f"{ready} of {len(workers)} workers ready"),
+            ComponentStatus("ray", ready == wanted, f"{ready} of {wanted} workers ready{starting}"),
             *[
                 ComponentStatus(name, not parts[name], parts[name])
                 for name in ("intake", "dispatch", "settlement", "webhooks")
