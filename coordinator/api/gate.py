@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 
 from coordinator.api.auth import PUBLIC, SCOPES, authenticate, set_caller
 from coordinator.api.errors import abort
+from coordinator.api.unbroken import Unbroken
 from coordinator.ledger.store import Ledger
 from verifier.errors import InvalidInput, W3bstreamError
 
@@ -48,8 +49,9 @@ def internal_error(method: str) -> W3bstreamError:
 class Gate(grpc.aio.ServerInterceptor):
     """Authentication, parsing and errors, in this order, around every method that is not public."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, unbroken: Unbroken) -> None:
         self._ledger = ledger
+        self._unbroken = unbroken
 
     async def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Any:
         """Wrap the method's handler; an unknown method stays unknown (UNIMPLEMENTED)."""
@@ -72,7 +74,7 @@ class Gate(grpc.aio.ServerInterceptor):
     async def _guard(self, method: str, metadata: Sequence[Any], context: Any) -> AsyncIterator[None]:
         """Set the caller, then turn what the block raises into the call's status."""
         try:
-            caller = await authenticate(self._ledger, method, metadata)
+            caller = await self._unbroken.run(authenticate(self._ledger, method, metadata))
             if caller is not None:
                 set_caller(caller)
             yield
@@ -87,7 +89,7 @@ class Gate(grpc.aio.ServerInterceptor):
     def _unary_unary(self, method: str, metadata: Sequence[Any], parse: Parse, inner: Callable[..., Any]) -> Any:
         async def call(data: bytes, context: Any) -> Any:
             async with self._guard(method, metadata, context):
-                return await inner(_parsed(parse, data), context)
+                return await self._unbroken.run(inner(_parsed(parse, data), context))
 
         return call
 

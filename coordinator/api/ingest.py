@@ -11,6 +11,7 @@ from coordinator.api.auth import Caller, current_caller, require_still_valid
 from coordinator.api.paging import make_token, page_size, read_token
 from coordinator.api.reading_check import ReadingCheck
 from coordinator.api.stream_door import StreamDoor
+from coordinator.api.unbroken import Unbroken
 from coordinator.intake.status import dead_letters, stats
 from coordinator.ledger.store import Ledger
 from verifier.errors import InvalidInput, NotFound, Unavailable, W3bstreamError
@@ -55,7 +56,8 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     """Takes readings message by message: the next is read from the wire once this one is durable, which holds a sender
     that is faster than the stream back."""
 
-    def __init__(self, ledger: Ledger, streams: StreamDoor, check: ReadingCheck) -> None:
+    def __init__(self, ledger: Ledger, streams: StreamDoor, check: ReadingCheck, unbroken: Unbroken) -> None:
+        self._unbroken = unbroken
         self._ledger = ledger
         self._streams = streams
         self._check = check
@@ -66,12 +68,12 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         """Publish what passes every check; name what does not."""
         caller, tally = current_caller(), _Tally()
         async for message in request_iterator:
-            async with self._ledger.reading() as session:
-                await require_still_valid(session, caller)
-            await self._take(caller, tally, message.readings)
+            await self._unbroken.run(self._take(caller, tally, message.readings))
         return tally.summary()
 
     async def _take(self, caller: Caller, tally: _Tally, messages: Sequence[bytes]) -> None:
+        async with self._ledger.reading() as session:
+            await require_still_valid(session, caller)
         first = tally.received
         tally.received += len(messages)
         good: list[tuple[int, Reading]] = []

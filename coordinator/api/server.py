@@ -26,6 +26,7 @@ from coordinator.api.submit import Submit
 from coordinator.api.surroundings import Installation, IntakeDoor, SignatureChecker
 from coordinator.api.tail import Tail
 from coordinator.api.tasks import TaskService, task_topics
+from coordinator.api.unbroken import Unbroken
 from coordinator.api.webhooks import WebhookService
 from coordinator.intake.crypto_pool import CryptoPool
 from coordinator.ledger.store import Ledger
@@ -133,9 +134,10 @@ class ApiServer:
         self._programs = programs
         self._outputs_of = outputs_of
         self._tls = tls
+        self._unbroken = Unbroken()
         self._tails: tuple[Tail[TaskEventRow], Tail[ProverEventRow]] = (
-            Tail(ledger, TaskEventRow, task_topics),
-            Tail(ledger, ProverEventRow, lambda row: (EVERY_PROVER,)),
+            Tail(ledger, TaskEventRow, task_topics, self._unbroken),
+            Tail(ledger, ProverEventRow, lambda row: (EVERY_PROVER,), self._unbroken),
         )
         self._health = health.HealthServicer()
         self._server: grpc.aio.Server | None = None
@@ -149,7 +151,9 @@ class ApiServer:
     async def start(self) -> tuple[str, int]:
         """Listen and serve; returns (host, port). Raises OSError when the address cannot be had."""
         host = self._settings.api_host
-        server = grpc.aio.server(interceptors=[Gate(self._ledger)], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+        server = grpc.aio.server(
+            interceptors=[Gate(self._ledger, self._unbroken)], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
+        )
         self._register(server)
         port = self._bind(server, host, self._settings.api_port)
         for tail in self._tails:
@@ -185,7 +189,9 @@ class ApiServer:
         task_pb2_grpc.add_TaskServiceServicer_to_server(
             TaskService(ledger, tasks, Submit(ledger, streams, check), self._outputs_of), server
         )
-        ingest_pb2_grpc.add_IngestServiceServicer_to_server(IngestService(ledger, streams, check), server)
+        ingest_pb2_grpc.add_IngestServiceServicer_to_server(
+            IngestService(ledger, streams, check, self._unbroken), server
+        )
         prover_pb2_grpc.add_ProverServiceServicer_to_server(ProverService(ledger, provers), server)
         webhook_pb2_grpc.add_WebhookServiceServicer_to_server(WebhookService(ledger, urls), server)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(ledger, installation), server)
@@ -201,6 +207,7 @@ class ApiServer:
         for tail in self._tails:
             await tail.stop()
         await server.stop(grace)
+        await self._unbroken.finish()
         await self._urls.close()
         if self._own_pool is not None:
             self._own_pool.close()

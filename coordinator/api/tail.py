@@ -8,7 +8,7 @@ Ids must become visible in their order, which holds where writers take turns, as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +16,7 @@ import structlog
 from sqlmodel import SQLModel, col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.api.unbroken import Unbroken
 from coordinator.ledger.store import Ledger
 from verifier.errors import Unavailable
 
@@ -35,8 +36,11 @@ class Tail(Generic[Row]):
     Parameters: `topics` gives the names under which a row may be followed; a watcher follows one topic.
     """
 
-    def __init__(self, ledger: Ledger, table: type[Row], topics: Callable[[Row], tuple[str, ...]]) -> None:
+    def __init__(
+        self, ledger: Ledger, table: type[Row], topics: Callable[[Row], tuple[str, ...]], unbroken: Unbroken
+    ) -> None:
         self._ledger = ledger
+        self._unbroken = unbroken
         self._id: Any = col(table.id)  # type: ignore[attr-defined]
         self._table = table
         self._topics = topics
@@ -66,7 +70,7 @@ class Tail(Generic[Row]):
         while True:
             seen = self._ledger.commits
             try:
-                last = await self._advance(last)
+                last = await self._unbroken.run(self._advance(last))
             except Exception:
                 # Watchers hang on this task: it outlives a ledger that does not answer for a while.
                 log.exception("tail_failed", table=self._table.__name__)
@@ -85,6 +89,12 @@ class Tail(Generic[Row]):
                 self._wake({topic for row in rows for topic in self._topics(row)})
                 last = int(rows[-1].id)
             return last
+
+    async def _look(
+        self, after: int, condition: Any, ended: Callable[[AsyncSession], Awaitable[bool]]
+    ) -> tuple[bool, Sequence[Any]]:
+        async with self._ledger.reading() as session:
+            return await ended(session), (await session.exec(self._query(after).where(condition))).all()
 
     def _query(self, after: int) -> Any:
         return select(self._table).where(self._id > after).order_by(self._id).limit(PAGE)
@@ -121,9 +131,7 @@ class Tail(Generic[Row]):
         with self._watching(topic) as woken:
             while True:
                 woken.clear()
-                async with self._ledger.reading() as session:
-                    over = await ended(session)
-                    rows = (await session.exec(self._query(after).where(condition))).all()
+                over, rows = await self._unbroken.run(self._look(after, condition, ended))
                 for row in rows:
                     yield row
                     after = int(row.id)

@@ -10,6 +10,6 @@ import os
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-from coordinator.cli.app import app, main  # noqa: E402
+from coordinator.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -92,7 +92,7 @@ def _not_installed(error: ImportError) -> Unavailable:
 
 @app.command(epilog="Example: W3BSTREAM_API_PORT=8080 w3bstream up")
 def up(json_output: Json = False) -> None:
-    """Run the service on this machine until Ctrl-C. Its settings are the variables W3BSTREAM_…"""
+    """Run the service on this machine until Ctrl-C. Its settings: docs/reference/settings.md."""
     try:
         from coordinator.service import run_service
         from coordinator.settings import Settings

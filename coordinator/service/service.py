@@ -33,6 +33,7 @@ from coordinator.service.supervision import Supervised
 from coordinator.settings import Settings
 from coordinator.settlement.chain import JsonRpcChain
 from coordinator.settlement.deployment import ensure_deployment
+from coordinator.settlement.sender import SenderLimits
 from coordinator.settlement.service import Settlement
 from coordinator.settlement.signer import KeyFileSigner
 from coordinator.webhooks.event import Site
@@ -157,7 +158,13 @@ class Service:
         self._tell = TaskEvents(Site(self.deployment.chain_id, self.deployment.router), manifest_outputs)
         source = "single-producer" if self._embedded_chain else "rpc-finalized"
         self._settlement = Settlement(
-            self.ledger, self._chain, self._signer, self.deployment, finality_source=source, tell=self._tell
+            self.ledger,
+            self._chain,
+            self._signer,
+            self.deployment,
+            finality_source=source,
+            tell=self._tell,
+            sender_limits=SenderLimits(finality_depth=self.settings.finality_depth),
         )
         self._keep("settlement", self._settlement.run, self._settlement.stop)
 

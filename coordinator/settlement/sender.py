@@ -72,15 +72,22 @@ class TxSender:
         self._limits = limits or SenderLimits()
         self._sent_at: dict[int, float] = {}
         self._seen_head = ""
+        self._newly_mined = False
         self.held_projects: dict[int, float] = {}
         """Projects that the chain says are paused: monotonic time until which their tasks wait."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether a transaction is on its way, so that the next block matters."""
+        return bool(self._sent_at) or self._newly_mined
 
     async def step(self) -> None:
         """One look at the chain, and everything that follows from it. Raises Unavailable (W3B-5001)."""
         head = await self._chain.block("latest")
         if head is None:
             raise Unavailable("W3B-5001", "the chain has no block")
-        if head.hash != self._seen_head:
+        if head.hash != self._seen_head or self._newly_mined:
+            self._newly_mined = False
             await self._watch_mined(head)
         await self._follow_sent(head)
         await self._submit_ready(head)
@@ -209,6 +216,7 @@ class TxSender:
             session.add(row)
             await self._effects.mined(session, self._ledger.clock(), row, receipt)
         self._sent_at.pop(row.id or 0, None)
+        self._newly_mined = True  # where a block is final at once, no new head will come to tell
         logger.info("mined", tx=row.id, purpose=row.purpose, block=receipt.block_number, gas=receipt.gas_used)
 
     async def _reverted(self, row: OutboxTxRow, head: Block) -> None:

@@ -18,6 +18,8 @@ from verifier.errors import W3bstreamError
 logger = structlog.get_logger(__name__)
 _LEAST_PAUSE = 0.02
 """Seconds between two looks at the chain, however busy the ledger is."""
+_BUSY_POLL_SECONDS = 0.1
+"""How often the chain is looked at while a transaction is on its way."""
 _LONGEST_BACKOFF = 15.0
 
 
@@ -62,7 +64,7 @@ class Settlement:
             seen = self._ledger.commits
             await self.step()
             if self.healthy:
-                await self._ledger.changed(seen, self._poll_seconds)
+                await self._ledger.changed(seen, _BUSY_POLL_SECONDS if self._sender.busy else self._poll_seconds)
                 await self._pause(_LEAST_PAUSE)
             else:
                 await self._pause(min(_LONGEST_BACKOFF, self._poll_seconds * 2 ** min(self._failures, 6)))

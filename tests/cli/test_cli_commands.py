@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import stat
 import subprocess
@@ -180,6 +181,36 @@ def test_tasks(live: Live, cli: Cli) -> None:
         cli("task", "cancel", task_row(number).id)
     lines = cli("task", "watch", "--project", "1", "--until-settled", "--after", "1", "--json").out.splitlines()
     assert len(lines) == 2
+
+
+def test_the_live_view_on_a_terminal(live: Live, cli: Cli) -> None:
+    live.add(task_row(1), task_row(2))
+    for number in (1, 2):
+        cli("task", "cancel", task_row(number).id)
+    reader, terminal = pty.openpty()
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from coordinator.cli import main; main()",
+            "task",
+            "watch",
+            "-p",
+            "1",
+            "--until-settled",
+        ],
+        stdout=terminal,
+        env=child_environment(W3BSTREAM_HOME=str(live.home), TERM="xterm", COLUMNS="160"),
+        timeout=60,
+        check=False,
+    )
+    os.close(terminal)
+    shown = os.read(reader, 1 << 16).decode(errors="replace")
+    os.close(reader)
+    assert done.returncode == 0
+    assert task_row(1).id in shown
+    assert task_row(2).id in shown
+    assert "last change" in shown
 
 
 def test_provers(live: Live, cli: Cli) -> None:
