@@ -30,7 +30,7 @@ tools: $(VENV)/.tools ## Fetch the npm tools that tests and compilers use
 
 $(VENV)/.tools: $(VENV)/.python package-lock.json
 	@echo "setup: npm tools (Solidity and circom compilers, anvil, cast, test oracles)"
-	@PATH="$(NODE_BIN):$$PATH" npm ci --ignore-scripts --no-audit --no-fund --silent
+	@PATH="$(NODE_BIN):$$PATH" node $(NODE_BIN)/../lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
 demo: setup ## Real readings become proven, on-chain verified results
@@ -59,6 +59,7 @@ docs: setup ## Draw the generated pages of docs/ again
 	@$(BIN)/python -m coordinator.ledger.transitions > docs/reference/states.md
 	@$(BIN)/python -m coordinator.settings > docs/reference/settings.md
 	@$(BIN)/python -m coordinator.cli.reference > docs/reference/cli.md
+	@$(BIN)/python -m coordinator.api.reference > docs/reference/api.md
 
 proto: setup ## Generate the gRPC stubs again
 	@$(BIN)/python proto/generate.py

@@ -1,8 +1,8 @@
 """First light: where the time goes from a window's first reading to FINAL, on this machine, through every part.
 
 `python -m benchmarks.first_light [--readings N] [--devices N]` plays the demo in the installation's home folder and
-prints the stages. There is no peer that does the same: the peer is the proof itself, so the last line is the whole time as a
-multiple of the time spent proving.
+prints the stages. There is no peer that does the same: the peer is the proof itself, so the last line is the whole
+time as a multiple of the time spent proving.
 """
 
 from __future__ import annotations

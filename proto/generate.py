@@ -17,8 +17,14 @@ def generate(out: Path) -> None:
     sources = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("w3bstream/v1/*.proto"))
     include = str(Path(protoc.__file__).parent / "_proto")
     arguments = [
-        "protoc", f"-I{ROOT}", f"-I{include}", f"--python_out={out}", f"--grpc_python_out={out}",
-        f"--mypy_out={out}", f"--mypy_grpc_out={out}", *sources,
+        "protoc",
+        f"-I{ROOT}",
+        f"-I{include}",
+        f"--python_out={out}",
+        f"--grpc_python_out={out}",
+        f"--mypy_out={out}",
+        f"--mypy_grpc_out={out}",
+        *sources,
     ]
     if protoc.main(arguments) != 0:
         raise SystemExit("protoc failed; its message stands above")
@@ -34,7 +40,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         generate(Path(folder))
         fresh = {path.relative_to(folder): path.read_bytes() for path in Path(folder).rglob("*_pb2*")}
-    stale = [str(name) for name, text in fresh.items() if not (ROOT / name).exists() or (ROOT / name).read_bytes() != text]
+    stale = [
+        str(name) for name, text in fresh.items() if not (ROOT / name).exists() or (ROOT / name).read_bytes() != text
+    ]
     if stale:
         sys.exit(f"stale stubs, run `make proto`: {', '.join(sorted(stale))}")
 

@@ -12,9 +12,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from verifier.reading import Device, Reading
-
 from verifier.errors import NotFound
+from verifier.reading import Device, Reading
 from verifier.statement import Domain, Opening, Statement
 
 Progress = Callable[[str, float], None]

@@ -291,7 +291,10 @@ CODES: dict[str, ErrorCode] = {
 def markdown() -> str:
     """The docs page, one row a code."""
     rows = [f"| `{code}` | {row.meaning} | {row.next_step} |" for code, row in sorted(CODES.items())]
-    head = "# Error codes\n\nGenerated from `verifier/error_codes.py` by `make docs`; do not edit.\n\n| code | meaning | next step |\n|---|---|---|\n"
+    head = (
+        "# Error codes\n\nGenerated from `verifier/error_codes.py` by `make docs`; do not edit.\n\n"
+        "| code | meaning | next step |\n|---|---|---|\n"
+    )
     return head + "\n".join(rows) + "\n"
 
 

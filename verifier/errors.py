@@ -29,9 +29,7 @@ class W3bstreamError(Exception):
         return (_rebuild, (self.__class__, self.code, self.message, self.field, self.next_step))
 
 
-def _rebuild(
-    cls: type[W3bstreamError], code: str, message: str, field: str, next_step: str
-) -> W3bstreamError:
+def _rebuild(cls: type[W3bstreamError], code: str, message: str, field: str, next_step: str) -> W3bstreamError:
     return cls(code, message, field=field, next_step=next_step)
 
 

@@ -67,9 +67,7 @@ OPENING_TYPES = ["bytes32", "bytes32", "uint64", "uint64", "uint32"]
 def task_id(project_id: int, project_version: int, window_start: int, window_end: int) -> bytes:
     """The task's id, 32 bytes: keccak256(abi.encode(projectId, projectVersion, windowStart, windowEnd))."""
     return keccak(
-        abi_encode(
-            ["uint256", "uint32", "uint64", "uint64"], [project_id, project_version, window_start, window_end]
-        )
+        abi_encode(["uint256", "uint32", "uint64", "uint64"], [project_id, project_version, window_start, window_end])
     )
 
 

@@ -46,7 +46,7 @@ deadline_seconds: 3600
 # The contract that receives results: an address, `sample` for the one that comes with the service, or leave it out.
 dapp: sample
 
-# Who hears of results. The signing secret of each endpoint is shown by `w3bstream webhook list`.
+# Who hears of results. `w3bstream webhook secret EP` gives an endpoint a new signing secret and shows it.
 # webhooks:
 #   - url: https://example.com/w3bstream
 #     events: [w3bstream.task.final, w3bstream.task.failed]

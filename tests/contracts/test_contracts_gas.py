@@ -9,7 +9,6 @@ import pytest
 from eth_account import Account
 from eth_hash.auto import keccak
 
-from tests.contracts.chain_client import event
 from tests.contracts.groth16_simulator import TrapdoorKey
 from tests.contracts.world import SIGNED, ZKP, Task, World, address
 from verifier import bindings as b

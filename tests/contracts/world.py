@@ -12,7 +12,7 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_hash.auto import keccak
 
-from tests.contracts.chain_client import Chain, event
+from tests.contracts.chain_client import Chain
 from tests.contracts.groth16_simulator import TrapdoorKey, signals_of
 from verifier import bindings as b
 from verifier.statement import Domain, Opening, Statement, program_id, task_id

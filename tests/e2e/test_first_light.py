@@ -248,7 +248,7 @@ def secrets_of(light: Light) -> dict[str, str]:
     """Every secret of the installation by a name for people; hex without 0x, lower case."""
     home = light.installation.home
     found = {
-        "admin key": (home / "admin.key").read_text().strip().rsplit("_", 1)[1].lower(),
+        "admin key": (home / "admin.key").read_text().strip().split("_", 2)[2].lower(),
         "webhook secret": light.webhook_secret.removeprefix("whsec_").lower(),
         "NATS password": json.loads((home / "nats" / "endpoint.json").read_text())["password"],
         "Ray token": (home / "ray" / "auth_token").read_text().strip(),

@@ -57,7 +57,7 @@ def picture(installation: Installation, client: Client, project: WeatherProject)
     """All that a publication could change about this project."""
     chain = ChainView(client)
     rows = [installation.rows(f"select count(*) from {table}")[0][0] for table in TABLES]  # names are ours
-    state = chain.contract("ProjectRegistry").functions.getProject(project.id).call()
+    state = chain.contract("ProjectRegistry").functions.project(project.id).call()
     return [rows, state, client.get_project(project.id).SerializeToString(deterministic=True)]
 
 
@@ -84,7 +84,7 @@ def test_bad_project_file_by_command(
     file.write_text(text)
     before = picture(installation, client, published)
     ran = subprocess.run(
-        [str(COMMAND), "project", "publish", str(published.id), str(file), "--json"],
+        [str(COMMAND), "project", "publish", str(file), "--json"],
         env=clean_environment(installation.home, {}),
         capture_output=True,
         text=True,

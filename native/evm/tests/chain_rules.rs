@@ -129,8 +129,9 @@ fn forged_blocks_are_refused_by_the_field_that_was_forged() {
     let swapped = vec![transactions[1].clone(), transactions[0].clone()];
     chain.import(SealedBlock::new(built.block.header.clone(), swapped)).expect_err("swapped transactions");
     let doubled = vec![transactions[0].clone(), transactions[0].clone()];
-    let error =
-        chain.import(SealedBlock::new(built.block.header.clone(), doubled)).expect_err("a replayed transaction");
+    let error = chain
+        .import(SealedBlock::new(built.block.header.clone(), doubled))
+        .expect_err("a replayed transaction");
     let ExecutionError::Transaction { index: 1, error, .. } = error else { panic!("{error}") };
     assert!(matches!(*error, TransactionError::NonceTooLow { .. }));
     let mut cut = built.block.encoded();
