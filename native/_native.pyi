@@ -297,7 +297,7 @@ class Groth16Key:
     def contribute(
         self, name: str, threads: int = 0, progress: Callable[[str, float], object] | None = None
     ) -> Groth16Key:
-        """Phase 2: a new key with one more contribution (eprint 2017/1050). `name`: 1 to 200 bytes. Raises Groth16Error."""
+        """Phase 2: a new key, contributed to again (eprint 2017/1050). `name`: 1 to 200 bytes. Raises Groth16Error."""
     @staticmethod
     def load(path: str | os.PathLike[str], threads: int = 0) -> Groth16Key:
         """Load a key file: every value checked. Raises Groth16Error (`io`, `malformed`, `checksum`, `chain`)."""
