@@ -38,7 +38,7 @@ demo: setup ## Real readings become proven, on-chain verified results
 
 test: setup tools ## Every test
 	@PATH="$(NODE_BIN):$$PATH" cargo test --quiet --release --manifest-path native/Cargo.toml -p w3bstream-evm -p w3bstream-groth16
-	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m pytest
+	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup tools ## Formatting, lints, types, import rules, generated files
 	@$(BIN)/ruff format --check .

@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.dispatch.pool import Died, Failed, PoolEvent, Proved, Stirred, Worker, WorkerSpec
-from coordinator.dispatch.ray_runtime import resource_name, start_ray, stop_ray, worker_environment
+from coordinator.dispatch.ray_runtime import (
+    resource_name,
+    start_ray,
+    stop_ray,
+    take_back_sigterm,
+    worker_environment,
+)
 from coordinator.ledger.store import Clock, system_clock
 from provers.protocol import Proof, ProvingTask
 from provers.worker import ProverWorker, WorkerReport, as_prover_error
@@ -80,6 +86,7 @@ class RayPool:
         begun = asyncio.to_thread(start_ray, self._home, self._capacity, self._address)
         self._starting = asyncio.ensure_future(begun)
         await asyncio.shield(self._starting)  # a thread cannot be cancelled: `stop` waits for it
+        take_back_sigterm()
 
     async def add(self, specs: tuple[WorkerSpec, ...]) -> None:
         """Start an actor for each; they become ready by and by. Raises Unavailable (W3B-8002) where a local cluster

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,19 @@ def start_ray(home: Path, capacity: Mapping[str, int], address: str = "") -> boo
     except Exception as error:  # Ray raises many types here, and each means that there is no cluster
         raise Unavailable("W3B-8002", f"Ray did not start: {error}") from error
     return True
+
+
+def take_back_sigterm() -> None:
+    """Give SIGTERM back to the handler that Python had for it. Call it in the main thread; elsewhere it does nothing.
+
+    Ray's C++ core takes the signal when it starts. Its handler prints a stack trace, calls the former one, and aborts
+    the process three seconds later, in the middle of an orderly end.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if handler is None or threading.current_thread() is not threading.main_thread():
+        return
+    signal.signal(signal.SIGTERM, handler)
+    signal.siginterrupt(signal.SIGTERM, False)  # as asyncio has it: system calls under way go on
 
 
 def stop_ray() -> None:

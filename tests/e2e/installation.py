@@ -31,6 +31,9 @@ START_SECONDS = 120.0
 STOP_SECONDS = 60.0
 PART_SECONDS = 30.0
 """How long a part that died may take until it runs again."""
+LINGERING = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
+"""Ray's helpers outlive a Ray that was killed: for a minute they try to tell the cluster, which is gone, of its end."""
+LINGER_SECONDS = 90.0
 STATUS_NAME = {"ProjectRegistry": "registry", "Router": "router", "TemperatureDapp": "temperature_dapp"}
 """Contract to its name in the service's status."""
 FINAL = task_pb2.TASK_STATE_FINAL
@@ -99,6 +102,7 @@ class Installation:
         """What the service writes to standard output and standard error, over all its starts."""
         self._environment = clean_environment(home, settings or {})
         self._process: subprocess.Popen[bytes] | None = None
+        self._lingering: list[psutil.Process] = []
 
     @property
     def process(self) -> psutil.Process:
@@ -134,20 +138,24 @@ class Installation:
             self.kill()
             raise
         assert status == 0, self.output.read_text()[-4000:]
-        self._require_gone(children)
+        self._require_gone(children, PART_SECONDS)
+        self._require_gone(self._lingering, LINGER_SECONDS)
 
     def kill(self) -> None:
-        """SIGKILL to the service alone; require that its child processes end by themselves."""
+        """SIGKILL to the service alone; require that its child processes end by themselves, those of `LINGERING` by
+        the time of the next `stop`."""
         assert self._process is not None
-        children = self.process.children(recursive=True)
+        children = {each: each.cmdline()[:1] for each in self.process.children(recursive=True)}
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
-        self._require_gone(children)
+        lingering = [each for each, name in children.items() if name and name[0] in LINGERING]
+        self._lingering += lingering
+        self._require_gone([each for each in children if each not in lingering], PART_SECONDS)
 
     @staticmethod
-    def _require_gone(children: list[psutil.Process]) -> None:
-        _, alive = psutil.wait_procs(children, timeout=PART_SECONDS)
-        left = [each.cmdline() for each in alive if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    def _require_gone(processes: list[psutil.Process], seconds: float) -> None:
+        _, alive = psutil.wait_procs(processes, timeout=seconds)
+        left = [each.cmdline()[:3] for each in alive if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
         assert not left, f"still running: {left}"
 
     def client(self) -> Client:

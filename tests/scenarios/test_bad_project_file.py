@@ -34,15 +34,16 @@ def swapped(old: str, new: str) -> Callable[[str], str]:
     return change
 
 
-BAD = {
+# A name to what is done to a good file, and to the text on the line that the refusal must name.
+BAD: dict[str, tuple[Callable[[str], str], str]] = {
     "window of no reading": (swapped("readings: 16", "readings: 0"), "readings: 0"),
     "unknown field": (swapped("deadline_seconds:", "dead_line:"), "dead_line:"),
     "wrong type": (swapped("seconds: 30", "seconds: soon"), "seconds: soon"),
     "unknown schema": (swapped("schema: w3bstream/v1", "schema: w3bstream/v9"), "w3bstream/v9"),
     "unknown commitment": (swapped("poseidon-bn254-v1", "sha256-v1"), "sha256-v1"),
     "kind that no program has": (swapped("assurance: zkp(groth16)", "assurance: tee(sgx)"), "tee(sgx)"),
-    "no YAML": (swapped("window:", "window: ["), "window: ["),
-    "the same key twice": (swapped("dapp: sample", "dapp: sample\ndapp: sample"), "dapp: sample"),
+    "no YAML": (swapped("window:", "window: ["), "seconds: 30"),
+    "the same key twice": (swapped("dapp: sample", "dapp: sample\ndapp: null"), "dapp: null"),
 }
 
 
@@ -69,8 +70,7 @@ def test_bad_project_file(installation: Installation, client: Client, published:
     with pytest.raises(InvalidInput) as refused:
         client.publish_version(published.id, text)
     assert refused.value.code == "W3B-2001"
-    lines = {line_of(text, wrong)} | {number + 1 for number in (line_of(text, wrong),)}
-    assert any(f"line {number}" in refused.value.message for number in lines), refused.value.message
+    assert f"line {line_of(text, wrong)}: " in refused.value.message
     assert refused.value.next_step
     assert picture(installation, client, published) == before
 

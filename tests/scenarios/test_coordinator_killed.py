@@ -20,7 +20,7 @@ TASKS = 3
 @pytest.fixture
 def own(tmp_path: Path, keys: Path) -> Iterator[Installation]:
     """An installation that this test may kill."""
-    made = Installation(with_keys(tmp_path / "home", keys))
+    made = Installation(with_keys(tmp_path / "home", keys), {"PROVER_THREADS": "1"})
     yield made
     made.stop()
 

@@ -29,6 +29,11 @@ def test_nats_down(installation: Installation, client: Client) -> None:
         """The readings; the server dies in the middle of the first call."""
         for index, message in enumerate(messages):
             if index == len(messages) // 2 and not killed:
+                until(
+                    lambda: installation.rows("select 1 from reading where project_id = ?", project.id),
+                    30,
+                    "some are in",
+                )
                 killed.append(server)
                 server.kill()
             yield message
