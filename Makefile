@@ -16,6 +16,9 @@ help: ## Show what can be made
 setup: $(VENV)/.python $(VENV)/.native ## Prepare .venv: locked dependencies and the Rust accelerator
 
 $(VENV)/.python: requirements/dev.lock
+	@command -v cargo > /dev/null || { echo "setup: cargo is not on PATH; install Rust 1.91 or newer (rustup)"; exit 1; }
+	@command -v cc > /dev/null || { echo "setup: there is no C compiler (cc) on PATH"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"setup: $(PYTHON) is {sys.version.split()[0]}; 3.11 or newer is needed (make setup PYTHON=python3.12)")'
 	@echo "setup: Python dependencies (one to three minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock

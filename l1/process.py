@@ -76,6 +76,8 @@ class ChainProcess:
                 stderr=log,
                 cwd=Path(__file__).parent.parent,
                 preexec_fn=die_with_parent,  # noqa: PLW1509
+                # A group of its own: Ctrl-C is for the parent, which then ends the node when it is done with it.
+                start_new_session=True,
             )
         try:
             ready = json.loads(self._first_line(timeout))

@@ -15,6 +15,18 @@ def installation_home(home: Path | None = None) -> Path:
     return private_folder(chosen.expanduser())
 
 
+def sync_folder(path: Path) -> None:
+    """Make a rename, link or new file in the folder survive a power cut: its entries are data of their own (fsync(2)).
+
+    Raises OSError.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def private_folder(path: Path) -> Path:
     """`path` as an absolute folder that only its owner can enter, created with its parents. Raises OSError."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)

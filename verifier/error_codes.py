@@ -59,6 +59,10 @@ CODES: dict[str, ErrorCode] = {
         "The embedded NATS server does not run.",
         "Read nats/server.log in the home folder; the service starts the server again by itself.",
     ),
+    "W3B-1013": ErrorCode(
+        "A project's DA URL leads to an address that the service must not reach.",
+        "Use a host with public addresses, or have the operator set allow_private_da for a private network.",
+    ),
     "W3B-2001": ErrorCode(
         "The project file is not valid.",
         "Mend the line that the message names; docs/reference/project-file.md has the schema.",
@@ -197,6 +201,10 @@ CODES: dict[str, ErrorCode] = {
     "W3B-5009": ErrorCode(
         "A deployment transaction reverted.", "Check the account's balance, the coordinator and the heartbeat timeout."
     ),
+    "W3B-5010": ErrorCode(
+        "The chain does not say which blocks are final.",
+        "Set W3BSTREAM_FINALITY_DEPTH to the number of blocks after which you trust that a block stays.",
+    ),
     "W3B-6001": ErrorCode(
         "A webhook URL is not allowed.",
         "Give an https URL without credentials; loopback works where allow_loopback_webhooks is true.",
@@ -269,6 +277,10 @@ CODES: dict[str, ErrorCode] = {
     ),
     "W3B-7018": ErrorCode(
         "The last valid admin key cannot be revoked.", "Create another admin key first (`w3bstream keys api create`)."
+    ),
+    "W3B-7019": ErrorCode(
+        "The API would serve in clear on a host other than loopback, or its TLS settings are incomplete.",
+        "Set api_tls_cert and api_tls_key, or api_insecure=true behind a proxy that ends TLS.",
     ),
     "W3B-8001": ErrorCode(
         "Another service uses this home folder.", "Stop it, or set W3BSTREAM_HOME to another folder."

@@ -13,7 +13,7 @@ from eth_hash.auto import keccak
 from native._native import Groth16Error, groth16_verify
 from verifier.errors import InvalidInput, Refused
 from verifier.field import R
-from verifier.signals import public_signals
+from verifier.signals import PROJECT_LIMIT, public_signals
 from verifier.statement import Domain, Opening, Statement, program_id, task_id
 
 KIND = "zkp.groth16"
@@ -64,6 +64,24 @@ class Groth16Proof:
         return cls(data[:POINTS_BYTES], Opening(words[0], words[1], *numbers))
 
 
+_FIELD_BYTES = {"task_id": 32, "inputs": 32, "output": 32, "program_id": 32, "prover": 20}
+"""Length of each of the Statement's byte fields."""
+
+
+def _check_ranges(statement: Statement) -> None:
+    """Require that every field fits its Solidity type and the project id its signal, as on chain the ABI decoder does."""
+    for name, limit in (("project_id", PROJECT_LIMIT), ("project_version", 1 << 32)):
+        number = getattr(statement, name)
+        if not 0 <= number < limit:
+            raise Refused("W3B-4020", f"the Statement's {name} {number} is not below {limit}", field=name)
+    for name, length in _FIELD_BYTES.items():
+        data = getattr(statement, name)
+        if len(data) != length:
+            raise Refused(
+                "W3B-4020", f"the Statement's {name} {data.hex()} has {len(data)} bytes, not {length}", field=name
+            )
+
+
 def _check_opening(statement: Statement, opening: Opening) -> None:
     if opening.commitment() != statement.inputs:
         raise Refused(
@@ -91,8 +109,10 @@ def verify_groth16(
     """Check a 416-byte proof of `statement` with `public_output`; returns the opening that it proved.
 
     Raises Refused: W3B-4010 malformed proof or point, W3B-4011 other inputs, W3B-4012 task or program id, W3B-4013
-    another output, W3B-4014 the proof does not hold, W3B-4020 a value outside its signal's range.
+    another output, W3B-4014 the proof does not hold, W3B-4020 a field of the Statement of another length or out of its
+    range, or a word of the output out of its signal's range.
     """
+    _check_ranges(statement)
     decoded = Groth16Proof.decode(proof)
     if statement.program_id != groth16_program_id(verifying_key):
         raise Refused(

@@ -13,6 +13,9 @@ MAX_OUTPUT_WORDS = 16
 WORD_LIMIT = 1 << 252
 """A word of the public output must be below this in absolute value, so that words map to signals one to one."""
 
+PROJECT_LIMIT = 1 << 64
+"""A project id must be below this, so that its signal and what a device signs hold it whole."""
+
 
 def output_signals(public_output: bytes) -> list[int]:
     """One signal for each 32-byte word: w for w >= 0, r - |w| for w < 0.
@@ -43,7 +46,7 @@ def public_signals(statement_digest: bytes, opening: Opening, project_id: int, p
     for name, value, limit in (
         ("readings_root", readings_root, R),
         ("device_set_root", device_set_root, R),
-        ("project_id", project_id, 1 << 64),
+        ("project_id", project_id, PROJECT_LIMIT),
         ("window_start", opening.window_start, 1 << 64),
         ("window_end", opening.window_end, 1 << 64),
         ("count", opening.count, 1 << 32),

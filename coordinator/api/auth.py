@@ -44,7 +44,7 @@ ALL_SCOPES = (
 ANY_KEY = "any key"
 """The method asks for a valid key, whatever its scopes."""
 PUBLIC = "public"
-"""The method asks for no key: probes and tools call it."""
+"""The method asks for no key. Only a short unary call may be this: a stream would hold one of the calls under way."""
 
 SCOPES = {
     "/w3bstream.v1.ProjectService/CreateProject": "projects:write",
@@ -75,10 +75,10 @@ SCOPES = {
     "/w3bstream.v1.AdminService/RevokeApiKey": ADMIN,
     "/w3bstream.v1.AdminService/GetStatus": ANY_KEY,
     "/grpc.health.v1.Health/Check": PUBLIC,
-    "/grpc.health.v1.Health/Watch": PUBLIC,
-    "/grpc.health.v1.Health/List": PUBLIC,
-    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": PUBLIC,
-    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": PUBLIC,
+    "/grpc.health.v1.Health/Watch": ANY_KEY,
+    "/grpc.health.v1.Health/List": ANY_KEY,
+    "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": ANY_KEY,
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": ANY_KEY,
 }
 """What each method asks for: the one table."""
 

@@ -6,6 +6,7 @@ one becomes W3B-7015 with an incident id, under which the trace stands in the lo
 
 from __future__ import annotations
 
+import inspect
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -61,6 +62,9 @@ class Gate(grpc.aio.ServerInterceptor):
             return handler
         parse, serialize = handler.request_deserializer, handler.response_serializer
         metadata = tuple(handler_call_details.invocation_metadata or ())
+        if handler.request_streaming and handler.response_streaming:
+            stream_stream = self._stream_stream(method, metadata, parse, handler.stream_stream)
+            return grpc.stream_stream_rpc_method_handler(stream_stream, None, serialize)
         if handler.request_streaming:
             stream_unary = self._stream_unary(method, metadata, parse, handler.stream_unary)
             return grpc.stream_unary_rpc_method_handler(stream_unary, None, serialize)
@@ -100,7 +104,22 @@ class Gate(grpc.aio.ServerInterceptor):
 
         return call
 
+    def _stream_stream(self, method: str, metadata: Sequence[Any], parse: Parse, inner: Callable[..., Any]) -> Any:
+        async def call(messages: AsyncIterator[bytes], context: Any) -> AsyncIterator[Any]:
+            async with self._guard(method, metadata, context):
+                async for answer in inner(_each_parsed(parse, messages), context):
+                    yield answer
+
+        return call
+
     def _unary_stream(self, method: str, metadata: Sequence[Any], parse: Parse, inner: Callable[..., Any]) -> Any:
+        async def write(data: bytes, context: Any) -> None:
+            async with self._guard(method, metadata, context):
+                await inner(_parsed(parse, data), context)
+
+        if inspect.iscoroutinefunction(inner):  # the health service writes its answers to the context itself
+            return write
+
         async def call(data: bytes, context: Any) -> AsyncIterator[Any]:
             async with self._guard(method, metadata, context):
                 async for answer in inner(_parsed(parse, data), context):

@@ -34,11 +34,13 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         ledger: Ledger,
         installation: Installation,
         urls: UrlPolicy,
+        da: UrlPolicy,
         programs: Mapping[str, Manifest] | None = None,
     ) -> None:
         self._ledger = ledger
         self._installation = installation
         self._urls = urls
+        self._da = da
         self._programs = programs
 
     async def CreateProject(self, request: project_pb2.CreateProjectRequest, context: object) -> project_pb2.Project:
@@ -88,6 +90,7 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
                 deployment=self._installation.deployment,
                 prepared=prepared,
                 webhooks=self._urls,
+                da=self._da,
             )
             answer = render.project_version(row, len(file.devices), "")
             await once.store(session, now, answer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from coordinator.api.admin import AdminService
+from coordinator.api.client import SECURE
 from coordinator.api.gate import Gate
 from coordinator.api.ingest import IngestService
 from coordinator.api.program_outputs import OutputsOf, manifest_outputs
@@ -26,13 +26,15 @@ from coordinator.api.submit import Submit
 from coordinator.api.surroundings import Installation, IntakeDoor, SignatureChecker
 from coordinator.api.tail import Tail
 from coordinator.api.tasks import TaskService, task_topics
+from coordinator.api.tls import require_safe
 from coordinator.api.unbroken import Unbroken
 from coordinator.api.webhooks import WebhookService
 from coordinator.intake.crypto_pool import CryptoPool
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import ProverEventRow, TaskEventRow
+from coordinator.projects.da_url import da_policy
 from coordinator.projects.programs import Manifest
-from coordinator.settings import Settings
+from coordinator.settings import Settings, is_loopback_host
 from coordinator.webhooks.ssrf import GuardedClient, UrlPolicy
 from w3bstream.v1 import (
     admin_pb2,
@@ -77,13 +79,6 @@ _SERVICES = (
 log = structlog.get_logger(__name__)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
 def _address_text(target: str) -> str:
     return json.dumps({"target": target}) + "\n"
 
@@ -108,7 +103,8 @@ class ApiServer:
     Parameters: `intake` and `installation` are the rooms around it; `signatures` checks device signatures (default: two
     worker processes, started when first needed); `urls` guards webhook URLs (default: by the settings); `programs` are
     the manifests that project files may name (default: the installed ones); `outputs_of` names a program's outputs;
-    `tls` are server credentials, without which a host other than loopback is served in clear, with a warning.
+    `tls` are server credentials (`tls.server_credentials`); without them a host other than loopback is refused unless
+    `settings.api_insecure` is set.
     """
 
     def __init__(
@@ -130,7 +126,7 @@ class ApiServer:
         self._installation = installation
         self._own_pool = CryptoPool(2) if signatures is None else None
         self._signatures: SignatureChecker = signatures or self._own_pool or CryptoPool(2)
-        self._urls = urls or GuardedClient(UrlPolicy(allow_loopback=settings.allow_loopback_webhooks))
+        self._urls = urls or GuardedClient(UrlPolicy(allow_loopback=settings.loopback_webhooks))
         self._programs = programs
         self._outputs_of = outputs_of
         self._tls = tls
@@ -148,8 +144,17 @@ class ApiServer:
         """`<home>/api.json`, which tells clients on this machine where the API is."""
         return self._settings.home / ADDRESS_FILE
 
+    @property
+    def target(self) -> str:
+        """Where clients find the API once it started: `host:port`, or `https://host:port` with TLS."""
+        return self._target
+
     async def start(self) -> tuple[str, int]:
-        """Listen and serve; returns (host, port). Raises OSError when the address cannot be had."""
+        """Listen and serve; returns (host, port).
+
+        Raises OSError when the address cannot be had, InvalidInput (W3B-7019) when it would be served in clear.
+        """
+        require_safe(self._settings, tls=self._tls is not None)
         host = self._settings.api_host
         server = grpc.aio.server(
             interceptors=[Gate(self._ledger, self._unbroken)], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
@@ -162,7 +167,8 @@ class ApiServer:
         for name in ("", *_SERVICES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._server = server
-        self._target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._target = address if self._tls is None else SECURE + address
         await asyncio.to_thread(_write_address, self.address_file, self._target)
         log.info("api_started", target=self._target, tls=self._tls is not None)
         return host, port
@@ -172,8 +178,8 @@ class ApiServer:
         try:
             if self._tls is not None:
                 return int(server.add_secure_port(address, self._tls))
-            if not _is_loopback(host):
-                log.warning("api_without_tls", host=host, advice="put a proxy that ends TLS in front of it")
+            if not is_loopback_host(host):
+                log.warning("api_without_tls", host=host, advice="a proxy in front of it must end TLS")
             return int(server.add_insecure_port(address))
         except RuntimeError as error:
             raise OSError(f"the API cannot listen on {address}: {error}") from error
@@ -184,7 +190,7 @@ class ApiServer:
         streams = StreamDoor(ledger, self._intake)
         tasks, provers = self._tails
         project_pb2_grpc.add_ProjectServiceServicer_to_server(
-            ProjectService(ledger, installation, urls.policy, self._programs), server
+            ProjectService(ledger, installation, urls.policy, da_policy(self._settings), self._programs), server
         )
         task_pb2_grpc.add_TaskServiceServicer_to_server(
             TaskService(ledger, tasks, Submit(ledger, streams, check), self._outputs_of), server

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,13 +20,14 @@ from w3bstream.v1 import task_pb2
 if TYPE_CHECKING:
     from coordinator.service import Service
 
-NEXT = """[bold]Try next[/bold]
-  w3bstream up                      start the service and keep it up; the commands below talk to it
-  w3bstream status                  each part, the contracts, the chain's URL
-  w3bstream task list               every task of this demo
-  w3bstream task get {task}
-  w3bstream keys device new DIR     make a device key of your own
-  docs/tutorials/first-light.md     the same steps with your own CSV file, in ten minutes"""
+NEXT = (
+    ("up", "start the service and keep it up; the commands below talk to it"),
+    ("status", "each part, the contracts, the chain's URL"),
+    ("task list", "every task of this demo"),
+    ("task get {task}", "one task's attempts, transactions and timeline"),
+    ("keys device generate NAME", "make a device key of your own"),
+)
+"""Commands to try after the demo, with what each does."""
 
 
 class Report:
@@ -58,31 +63,30 @@ class Report:
         if event.subject != "task":
             return
         self._states[event.task_id] = event.target
-
-        counts: dict[str, int] = {}
-        for state in self._states.values():
-            counts[state] = counts.get(state, 0) + 1
-        self._progress("  " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+        counts = Counter(self._states.values())
+        others = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()) if state != "FINAL")
+        self._progress(f"  {counts['FINAL']} of {len(self._states)} windows final" + (f" ({others})" if others else ""))
 
     def watched(self) -> None:
         """Every task has ended."""
         self._end_progress()
 
     def results(self, tasks: list[task_pb2.Task], stages: list[StageTimes]) -> None:
-        """The newest results and where the time went."""
+        """The last windows' results and where the time went."""
         if self._json:
             self._line({"stages": {row.name: round(row.mean, 3) for row in stages}})
             return
-        table = Table(title="Results on chain (the last five windows)")
+        table = Table(title=f"Results on chain, in tenths of °F (the last of {len(tasks)} windows)")
         names = [field.name for field in tasks[0].result] if tasks else []
         for name in ("task", "positions", *names, "transaction"):
             table.add_column(name, justify="left" if name in ("task", "transaction") else "right")
-        for task in tasks[:5]:
+        for task in sorted(tasks, key=lambda task: task.window_start)[-5:]:
             values = [field.value for field in task.result]
             span = f"{task.window_start} to {task.window_end - 1}"
             table.add_row(task.id[:14] + "…", span, *values, task.transaction_hash[:14] + "…")
         self._console.print(table)
         self._console.print(stage_table(stages))
+        self._console.print("All windows come at once, for a few provers: `queue` is that wait.")
 
     def contract(self, service: Service, project_id: int, totals: dict[str, int], good: bool) -> None:
         """What the dApp's contract says, against what was sent."""
@@ -105,13 +109,14 @@ class Report:
             f"{outcome['webhooks_verified']} webhooks verified, {outcome['readings']} readings, "
             f"{outcome['seconds']} s.[/bold green]"
         )
-        newest = next(iter(self._states), "ID")
-        self._console.print(NEXT.format(task=newest))
+        self._console.print("[bold]Try next[/bold]", soft_wrap=True)
+        for line in next_lines(next(iter(self._states), "ID")):
+            self._console.print(f"  {line}", soft_wrap=True)
 
     def error(self, error: W3bstreamError) -> None:
         """Why it failed, on standard error."""
         self._end_progress()
-        sys.stderr.write(f"{error}\n  next: {error.next_step}\n")
+        sys.stderr.write(f"{error}\n{error.next_step}\n")
 
     def _line(self, value: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps(value) + "\n")
@@ -127,6 +132,17 @@ class Report:
         if self._shown:
             sys.stdout.write("\n")
             self._shown = False
+
+
+def next_lines(task: str) -> list[str]:
+    """The commands to try next, as this user has to type them."""
+    command = "w3bstream" if shutil.which("w3bstream") else str(Path(sys.executable).with_name("w3bstream"))
+    if not shutil.which("w3bstream") and Path(command).is_relative_to(Path.cwd()):
+        command = str(Path(command).relative_to(Path.cwd()))
+    home = Path(os.environ.get("W3BSTREAM_HOME", "~/.w3bstream")).expanduser()
+    lines = [] if home == Path.home() / ".w3bstream" else [f"export W3BSTREAM_HOME={home}"]
+    lines += [f"{command} {text.format(task=task)}  # {meaning}" for text, meaning in NEXT]
+    return [*lines, "docs/tutorials/first-light.md has the same steps with your own CSV file, in ten minutes"]
 
 
 def stage_table(stages: list[StageTimes]) -> Table:

@@ -69,7 +69,10 @@ async def _demo(once: bool, count: int | None, devices: int, report: Report) -> 
     rows = measurements(count)
     if not 2 <= devices <= min(1024, len(rows)) or devices % 2:
         raise InvalidInput(
-            "W3B-8004", f"{devices} devices cannot share {len(rows)} readings of two stations", field="devices"
+            "W3B-8004",
+            f"{devices} devices cannot share {len(rows)} readings of two stations",
+            field="devices",
+            next_step="Give an even number of devices and at least as many readings, such as --devices 2 --readings 32.",
         )
     settings = Settings()
     configure_logs(settings.home, quiet=True)
@@ -102,7 +105,11 @@ async def _play(
     project = await asyncio.to_thread(_create_project, client, keys, report)
     endpoint = await asyncio.to_thread(client.create_webhook, project.id, receiver.url, ["w3bstream.task.final"])
     receiver.secret = endpoint.secret
-    report.step(f"sending {len(rows)} readings of {devices} devices, each signed by its device")
+    windows = -(-len(rows) // 16)
+    report.step(
+        f"sending {len(rows)} readings of {devices} devices, each signed by its device; "
+        f"{windows} windows of 16, each a proof of some five seconds"
+    )
     began = time.monotonic()
     await asyncio.to_thread(_send, client, project.id, keys, rows, report)
     await asyncio.to_thread(_watch, client, project.id, report)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from eth_account import Account
 
+from provers.installation import sync_folder
 from verifier.errors import InvalidInput
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -65,3 +66,5 @@ def _write_key(path: Path) -> None:
         return
     finally:
         draft.unlink()
+    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):  # they may be new too
+        sync_folder(folder)

@@ -6,6 +6,7 @@ The only other file that imports Ray is `ray_pool.py`. Both do so late: Ray read
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
@@ -68,6 +69,8 @@ def start_ray(home: Path, capacity: Mapping[str, int], address: str = "") -> boo
     prepare_environment(home, local=not address)
     import ray
 
+    # Its warnings are about a driver that is a script; what fails is raised.
+    logging.getLogger("ray").setLevel(logging.ERROR)
     if ray.is_initialized():
         return False
     settings: dict[str, Any] = {"address": address}

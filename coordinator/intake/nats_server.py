@@ -162,6 +162,8 @@ class EmbeddedNats:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            # A group of its own: Ctrl-C is for the service, which then ends its parts in order.
+            start_new_session=True,
         )
         try:
             async with asyncio.timeout(READY_SECONDS):

@@ -209,7 +209,7 @@ class TaskRow(SQLModel, table=True):
     provenance: str = ""
     """`in-proof` or `attested`, from the program."""
     finality_source: str = ""
-    """`bls`, `rpc-finalized` or `single-producer`, once FINAL."""
+    """`bls`, `rpc-finalized`, `rpc-depth` or `single-producer`, once FINAL."""
     block_number: int | None = Field(default=None, sa_type=BigInteger)
     block_hash: str = ""
     transaction_hash: str = ""

@@ -20,7 +20,7 @@ class DaPart(_Part):
     """Where the project's readings arrive."""
 
     url: str = Field("embedded", pattern=r"^(embedded|(nats|tls)://[^\s/@]+)$", max_length=512)
-    """`embedded`, or `nats://host:port` or `tls://host:port`, without user and password."""
+    """`embedded`, or `nats://host:port` or `tls://host:port`, without user and password; `da_url.py` guards the host."""
     credentials: str | None = Field(None, pattern=r"^[a-z0-9][a-z0-9._-]*\.creds$", max_length=128)
     """Name of a NATS credentials file in the installation's `credentials` folder; begins with the project's name."""
 

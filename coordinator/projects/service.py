@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.ledger.store import enqueue_tx
 from coordinator.ledger.tables import DeviceRow, OutboxTxRow, ProjectRow, ProjectVersionRow
+from coordinator.projects.da_url import check_da_url
 from coordinator.projects.file import ProjectFile
 from coordinator.webhooks.endpoints import create_endpoint, list_endpoints
 from coordinator.webhooks.ssrf import UrlPolicy
@@ -75,13 +76,16 @@ async def publish_version(
     deployment: Deployment,
     prepared: Mapping[str, PreparedProgram],
     webhooks: UrlPolicy,
+    da: UrlPolicy,
 ) -> ProjectVersionRow:
     """Write the next version of a project, its devices and endpoints, and put its `publishVersion` into the outbox.
 
     Parameters: `file` comes from `parse_project_file`; `prepared` holds each of its programs by kind; `webhooks` says
-    which endpoint URLs are allowed. The version is PENDING until the settlement saw its transaction mined.
-    Raises NotFound (W3B-2002, W3B-2005), InvalidInput (W3B-2001, W3B-6001) and Refused (W3B-6002).
+    which endpoint URLs are allowed, `da` where `da.url` may lead. The version is PENDING until the settlement saw its
+    transaction mined. Raises NotFound (W3B-2002, W3B-2005), InvalidInput (W3B-2001, W3B-6001) and Refused (W3B-6002,
+    W3B-1013).
     """
+    check_da_url(file.model.da.url, da)
     project = await get_project(session, project_id)
     before = await _newest(session, project_id)
     standing = await _newest(session, project_id, standing=True)

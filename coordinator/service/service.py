@@ -33,7 +33,7 @@ from coordinator.service.supervision import Supervised
 from coordinator.settings import Settings
 from coordinator.settlement.chain import JsonRpcChain
 from coordinator.settlement.deployment import ensure_deployment
-from coordinator.settlement.sender import SenderLimits
+from coordinator.settlement.finality import SINGLE_PRODUCER, finality_of
 from coordinator.settlement.service import Settlement
 from coordinator.settlement.signer import KeyFileSigner
 from coordinator.webhooks.event import Site
@@ -103,7 +103,8 @@ class Service:
     async def start(self) -> None:
         """Start every part; the API answers when this returns, while Ray and the programs' keys are still coming up.
 
-        Raises Unavailable (W3B-8001, W3B-8002, W3B-5001) and Conflict (W3B-5004); what was started is stopped again.
+        Raises Unavailable (W3B-8001, W3B-8002, W3B-5001), Conflict (W3B-5004) and InvalidInput (W3B-5010, a chain that
+        does not say what is final); what was started is stopped again.
         """
         try:
             await self._start()
@@ -143,7 +144,11 @@ class Service:
             self.chain_rpc_url = node.rpc_url
         self._chain = JsonRpcChain(self.chain_rpc_url)
         self._closing.push_async_callback(self._chain.close)
-        self.deployment = await ensure_deployment(self.ledger, self._chain, self._signer)
+        if self._embedded_chain is not None:
+            self._finality = SINGLE_PRODUCER
+        else:
+            self._finality = await finality_of(self._chain, self.settings.finality_depth)
+        self.deployment = await ensure_deployment(self.ledger, self._chain, self._signer, finality=self._finality)
 
     async def _start_nats(self) -> str:
         self._nats: EmbeddedNats | None = None
@@ -156,15 +161,13 @@ class Service:
 
     def _start_settlement(self) -> None:
         self._tell = TaskEvents(Site(self.deployment.chain_id, self.deployment.router), manifest_outputs)
-        source = "single-producer" if self._embedded_chain else "rpc-finalized"
         self._settlement = Settlement(
             self.ledger,
             self._chain,
             self._signer,
             self.deployment,
-            finality_source=source,
+            finality=self._finality,
             tell=self._tell,
-            sender_limits=SenderLimits(finality_depth=self.settings.finality_depth),
         )
         self._keep("settlement", self._settlement.run, self._settlement.stop)
 
@@ -272,7 +275,10 @@ async def _serve(settings: Settings) -> None:
         await waiting
     finally:
         waiting.cancel()
+        sys.stdout.write("Stopping…\n")
+        sys.stdout.flush()
         await service.stop()
+        sys.stdout.write("Stopped; start again with `w3bstream up`.\n")
 
 
 def run_service(settings: Settings) -> None:

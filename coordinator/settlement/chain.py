@@ -93,12 +93,14 @@ class Reverted(Refused):
 class RpcRefused(W3bstreamError):
     """The server answered with an error that is no revert."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, rpc_code: int | None = None) -> None:
         super().__init__("W3B-5003", message)
+        self.rpc_code = rpc_code
+        """The JSON-RPC error's code; None where it had none."""
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by value."""
-        return (RpcRefused, (self.message,))
+        return (RpcRefused, (self.message, self.rpc_code))
 
 
 class Chain(Protocol):
@@ -136,15 +138,6 @@ class Chain(Protocol):
 
     async def close(self) -> None:
         """Give the connections back."""
-
-
-async def finalized_number(chain: Chain, head: Block, depth: int) -> int:
-    """Highest final block: the chain's own `finalized`, or `depth` below the head where it does not say."""
-    try:
-        block = await chain.block("finalized")
-    except RpcRefused:
-        block = None
-    return head.number - depth if block is None else block.number
 
 
 class JsonRpcChain:
@@ -270,7 +263,8 @@ def _refusal(method: str, status: int, error: Any) -> W3bstreamError:
         return Reverted(f"{method}: {message}"[:500], _bytes(data) if is_hex else b"")
     if status in {429, 502, 503, 504} or error.get("code") == -32005:  # limit exceeded (EIP-1474)
         return Unavailable("W3B-5001", f"{method}: {message}"[:500])
-    return RpcRefused(f"{method}: {message} ({error.get('code')})"[:500])
+    code = error.get("code")
+    return RpcRefused(f"{method}: {message} ({code})"[:500], code if isinstance(code, int) else None)
 
 
 def _tag(which: int | str) -> str:

@@ -20,6 +20,7 @@ from coordinator.ledger.store import Ledger, enqueue_tx
 from coordinator.ledger.tables import DeploymentRow, OutboxTxRow
 from coordinator.settlement.chain import Chain
 from coordinator.settlement.effects import Effects
+from coordinator.settlement.finality import Finality
 from coordinator.settlement.sender import SenderLimits, TxSender
 from coordinator.settlement.signer import Signer
 from verifier.bindings import Deployment, abi_of, bytecode_of, encode_call
@@ -44,12 +45,14 @@ async def ensure_deployment(
     chain: Chain,
     signer: Signer,
     *,
+    finality: Finality,
     heartbeat_timeout: int = HEARTBEAT_TIMEOUT,
     limits: SenderLimits | None = None,
 ) -> Deployment:
     """The contracts on this chain, deployed by now.
 
-    Parameters: `signer` pays, owns FleetManagement and is its coordinator; `heartbeat_timeout` is in seconds.
+    Parameters: `signer` pays, owns FleetManagement and is its coordinator; `finality` is how the chain's blocks become
+    final; `heartbeat_timeout` is in seconds.
     Raises Conflict (W3B-5004) when the ledger belongs to another chain or the chain lost the contracts, Refused
     (W3B-5002) when a step is refused, Unavailable (W3B-5001) when the chain does not answer.
     """
@@ -64,7 +67,13 @@ async def ensure_deployment(
                 raise Conflict("W3B-5004", f"the chain has no code at {contract} {getattr(known, field)}")
         return known
     deployment = await _Deploying(
-        ledger, chain, signer, chain_id=chain_id, heartbeat_timeout=heartbeat_timeout, limits=limits
+        ledger,
+        chain,
+        signer,
+        chain_id=chain_id,
+        finality=finality,
+        heartbeat_timeout=heartbeat_timeout,
+        limits=limits,
     ).run()
     async with ledger.transaction() as session:
         session.add(
@@ -108,6 +117,7 @@ class _Deploying:
         signer: Signer,
         *,
         chain_id: int,
+        finality: Finality,
         heartbeat_timeout: int,
         limits: SenderLimits | None,
     ) -> None:
@@ -116,8 +126,8 @@ class _Deploying:
         self._signer = signer
         self._chain_id = chain_id
         self._timeout = heartbeat_timeout
-        effects = Effects(router="", finality_source="", tell=_tell_nobody)
-        self._sender = TxSender(ledger, chain, signer, effects, chain_id=chain_id, limits=limits)
+        effects = Effects(router="", finality_source=finality.source, tell=_tell_nobody)
+        self._sender = TxSender(ledger, chain, signer, effects, chain_id=chain_id, finality=finality, limits=limits)
 
     async def run(self) -> Deployment:
         """Every step, each after the one before it is mined."""

@@ -38,7 +38,7 @@ class Effects:
     """The effects on one ledger.
 
     Parameters: `router` is the Router's address; `finality_source` is what a FINAL task says about its finality
-    (`single-producer`, `rpc-finalized`); `tell` enqueues webhooks.
+    (`finality.Finality.source`); `tell` enqueues webhooks.
     """
 
     def __init__(self, *, router: str, finality_source: str, tell: TaskEvent) -> None:
@@ -83,6 +83,8 @@ class Effects:
             await _set_version(session, row, "FAILED")
         elif row.purpose == "apply_batch":
             await release(session, row)
+            for task_id in row.ref["tasks"]:
+                await settled.unrecorded(session, now, task_id)
 
     async def waiting(self, session: AsyncSession, now: int, row: OutboxTxRow) -> None:
         """The transaction goes back to the queue without a nonce."""
@@ -99,10 +101,10 @@ class Effects:
             case "publish_version":
                 await _set_version(session, row, "PENDING")
 
-    async def final(self, session: AsyncSession, now: int, row: OutboxTxRow) -> None:
-        """The transaction's block is final."""
+    async def final(self, session: AsyncSession, now: int, row: OutboxTxRow, *, frozen: bool = False) -> None:
+        """The transaction's block is final. `frozen`: the Router has frozen the task that this transaction settled."""
         if row.purpose == "settle":
-            task = await settled.final(session, now, row, self._finality_source)
+            task = await settled.final(session, now, row, self._finality_source, frozen=frozen)
             if task is not None:
                 await self._tell(session, now, task)
 

@@ -7,7 +7,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProjectVersionRow
 from coordinator.settlement.chain import Chain, Receipt, Reverted
 from verifier import bindings
+from verifier.bindings import TaskStatus
 from verifier.bindings.abi import decode_result, event_topic
+from verifier.errors import Unavailable
 
 
 def _bytes(text: str) -> bytes:
@@ -24,6 +26,14 @@ async def settled_by(chain: Chain, sender: str, router: str, attempt: AttemptRow
             for tx_hash, _ in await chain.logs(router, topics, verification.block_number):
                 return await chain.receipt(tx_hash)
     return None
+
+
+async def task_status(chain: Chain, sender: str, router: str, task_id: str) -> TaskStatus:
+    """Where the task stands at the Router as of the latest block. Raises Unavailable (W3B-5001)."""
+    answer = await chain.call(sender, router, bindings.call_task_state(_bytes(task_id)))
+    if not answer:  # eth_call gives nothing where there is no code, such as at a server that has just started to sync
+        raise Unavailable("W3B-5001", f"the chain has no Router at {router}")
+    return bindings.decode_task_state(answer).status
 
 
 async def is_done(session: AsyncSession, chain: Chain, sender: str, row: OutboxTxRow) -> bool:

@@ -8,6 +8,7 @@ Rules:
 3. A transaction is simulated before it is signed. What a refusal means stands in `verdicts.py`, what each fate means
    for the ledger in `effects.py`; both happen in the transaction that moves the row.
 4. A mined row is looked at until its block is final; when a reorg takes the block away, the same bytes go out again.
+   Only another block under its number is a reorg: a server that does not have the number yet says nothing.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ import structlog
 
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import AttemptRow, OutboxTxRow
-from coordinator.settlement import outbox, probe
+from coordinator.settlement import outbox, probe, settled
 from coordinator.settlement.batches import encode, first_bad, items_of
-from coordinator.settlement.chain import Block, Chain, Receipt, Reverted, RpcRefused, finalized_number
+from coordinator.settlement.chain import Block, Chain, Receipt, Reverted, RpcRefused
 from coordinator.settlement.effects import Effects
+from coordinator.settlement.finality import Finality
 from coordinator.settlement.signer import Signer
 from coordinator.settlement.verdicts import Verdict, judge, retry_delay
-from verifier.bindings import Revert, decode_revert
+from verifier.bindings import Revert, TaskStatus, decode_revert
 from verifier.errors import Refused, Unavailable
 
 logger = structlog.get_logger(__name__)
@@ -47,8 +49,6 @@ class SenderLimits:
     """The oldest transaction without a receipt gets higher fees after so long."""
     bump_percent: int = 25
     """How much higher; nodes ask for 10 or more."""
-    finality_depth: int = 0
-    """Blocks on top of a final block, where the chain does not say `finalized`."""
 
 
 class TxSender:
@@ -62,6 +62,7 @@ class TxSender:
         effects: Effects,
         *,
         chain_id: int,
+        finality: Finality,
         limits: SenderLimits | None = None,
     ) -> None:
         self._ledger = ledger
@@ -69,48 +70,54 @@ class TxSender:
         self._signer = signer
         self._effects = effects
         self._chain_id = chain_id
+        self._finality = finality
         self._limits = limits or SenderLimits()
         self._sent_at: dict[int, float] = {}
         self._seen_head = ""
-        self._newly_mined = False
+        self._look_again = False
         self.held_projects: dict[int, float] = {}
         """Projects that the chain says are paused: monotonic time until which their tasks wait."""
 
     @property
     def busy(self) -> bool:
         """Whether a transaction is on its way, so that the next block matters."""
-        return bool(self._sent_at) or self._newly_mined
+        return bool(self._sent_at) or self._look_again
 
     async def step(self) -> None:
         """One look at the chain, and everything that follows from it. Raises Unavailable (W3B-5001)."""
         head = await self._chain.block("latest")
         if head is None:
             raise Unavailable("W3B-5001", "the chain has no block")
-        if head.hash != self._seen_head or self._newly_mined:
-            self._newly_mined = False
-            await self._watch_mined(head)
+        if head.hash != self._seen_head or self._look_again:
+            self._look_again = await self._watch_mined(head)
         await self._follow_sent(head)
         await self._submit_ready(head)
         self._seen_head = head.hash
 
     # --- mined rows: reorgs and finality ---
 
-    async def _watch_mined(self, head: Block) -> None:
+    async def _watch_mined(self, head: Block) -> bool:
+        """Look at every mined row; whether to look again although no new head comes."""
         async with self._ledger.reading() as session:
             rows = await outbox.in_state(session, "MINED")
         if not rows:
-            return
-        final = await finalized_number(self._chain, head, self._limits.finality_depth)
+            return False
+        final, again = await self._finality.number(self._chain, head), False
         canonical: dict[int, str] = {}
         for row in rows:
             number = row.block_number or 0
+            if number > head.number:  # the server lags behind the one that gave the receipt; a new head will tell
+                continue
             if number not in canonical:
                 block = await self._chain.block(number)
                 canonical[number] = block.hash if block else ""
-            if canonical[number] != row.block_hash:
+            if not canonical[number]:  # servers behind one URL that are not equally far
+                again = True
+            elif canonical[number] != row.block_hash:
                 await self._dropped(row)
             elif number <= final:
-                await self._final(row)
+                again |= not await self._final(row)
+        return again
 
     async def _dropped(self, row: OutboxTxRow) -> None:
         logger.warning("reorg", tx=row.id, purpose=row.purpose, block=row.block_number)
@@ -123,12 +130,22 @@ class TxSender:
             session.add(row)
         self._sent_at.pop(row.id or 0, None)
 
-    async def _final(self, row: OutboxTxRow) -> None:
+    async def _final(self, row: OutboxTxRow) -> bool:
+        """MINED → FINAL; False when the Router could not be asked yet what became of the task."""
+        frozen = False
+        async with self._ledger.reading() as session:
+            task = await settled.settles(session, row) if row.purpose == "settle" else None
+        if task is not None:
+            status = await probe.task_status(self._chain, self._signer.address, row.to, task.id)
+            if status not in (TaskStatus.SETTLED, TaskStatus.FROZEN):  # the server lags behind its own final block
+                return False
+            frozen = status is TaskStatus.FROZEN
         async with self._ledger.transaction() as session:
             row = await session.get_one(OutboxTxRow, row.id, populate_existing=True)
             row.state, row.updated_at = "FINAL", self._ledger.clock()
             session.add(row)
-            await self._effects.final(session, self._ledger.clock(), row)
+            await self._effects.final(session, self._ledger.clock(), row, frozen=frozen)
+        return True
 
     # --- sent rows: receipts, resending, higher fees ---
 
@@ -178,7 +195,7 @@ class TxSender:
         assert row.nonce is not None
         if await self._chain.nonce(self._signer.address) <= row.nonce:
             return False
-        final = await finalized_number(self._chain, head, self._limits.finality_depth)
+        final = await self._finality.number(self._chain, head)
         used = final >= 0 and await self._chain.nonce(self._signer.address, final) > row.nonce
         # Asked in this order the receipt cannot have come between the two questions.
         return used and await self._receipt(row) is None
@@ -216,7 +233,7 @@ class TxSender:
             session.add(row)
             await self._effects.mined(session, self._ledger.clock(), row, receipt)
         self._sent_at.pop(row.id or 0, None)
-        self._newly_mined = True  # where a block is final at once, no new head will come to tell
+        self._look_again = True  # where a block is final at once, no new head will come to tell
         logger.info("mined", tx=row.id, purpose=row.purpose, block=receipt.block_number, gas=receipt.gas_used)
 
     async def _reverted(self, row: OutboxTxRow, head: Block) -> None:

@@ -10,6 +10,7 @@ from coordinator.ledger.store import Ledger
 from coordinator.settlement.chain import Chain
 from coordinator.settlement.collector import Collector, CollectorLimits
 from coordinator.settlement.effects import Effects, TaskEvent
+from coordinator.settlement.finality import Finality
 from coordinator.settlement.sender import SenderLimits, TxSender
 from coordinator.settlement.signer import Signer
 from verifier.bindings import Deployment
@@ -26,8 +27,8 @@ _LONGEST_BACKOFF = 15.0
 class Settlement:
     """One per ledger.
 
-    Parameters: `finality_source` is `single-producer` for the embedded chain, `rpc-finalized` for one behind an RPC;
-    `tell` enqueues webhooks (`coordinator.webhooks.task_events.TaskEvents`); `poll_seconds` is how often the chain is
+    Parameters: `finality` is how the chain's blocks become final (`finality.finality_of`, asked once at start); `tell`
+    enqueues webhooks (`coordinator.webhooks.task_events.TaskEvents`); `poll_seconds` is how often the chain is
     looked at when the ledger is quiet.
     """
 
@@ -38,16 +39,18 @@ class Settlement:
         signer: Signer,
         deployment: Deployment,
         *,
-        finality_source: str,
+        finality: Finality,
         tell: TaskEvent,
         poll_seconds: float = 0.5,
         sender_limits: SenderLimits | None = None,
         collector_limits: CollectorLimits | None = None,
     ) -> None:
-        effects = Effects(router=deployment.router, finality_source=finality_source, tell=tell)
+        effects = Effects(router=deployment.router, finality_source=finality.source, tell=tell)
         self._ledger = ledger
         self._poll_seconds = poll_seconds
-        self._sender = TxSender(ledger, chain, signer, effects, chain_id=deployment.chain_id, limits=sender_limits)
+        self._sender = TxSender(
+            ledger, chain, signer, effects, chain_id=deployment.chain_id, finality=finality, limits=sender_limits
+        )
         self._collector = Collector(
             ledger, deployment, limits=collector_limits, held_projects=self._sender.held_projects
         )

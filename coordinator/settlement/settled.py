@@ -10,6 +10,7 @@ from coordinator.ledger.store import get_task, move_attempt, move_task, record_e
 from coordinator.ledger.tables import AttemptRow, OutboxTxRow, TaskRow
 from coordinator.ledger.transitions import TASK_TRANSITIONS, AttemptState, TaskState
 from coordinator.settlement.chain import Receipt
+from coordinator.settlement.outbox import DONE_STATES
 from verifier.bindings import Event, decode_event, kind_hash
 from verifier.errors import W3bstreamError
 
@@ -154,8 +155,27 @@ async def refused(session: AsyncSession, now: int, row: OutboxTxRow, error: W3bs
     if row.ref.get("error") == "TaskIsFrozen":
         return await _freeze(session, now, task.id)
     if task.state == TaskState.SATISFIED.value and not await _has_live_proof(session, attempt):
-        return await move_task(session, now, task.id, TaskState.OPEN, code=error.code)
+        await move_task(session, now, task.id, TaskState.OPEN, code=error.code)
+        return await unrecorded(session, now, task.id)
     return task
+
+
+async def unrecorded(session: AsyncSession, now: int, task_id: str) -> TaskRow:
+    """OPEN or SATISFIED → RECEIVED when the transaction that recorded the task is mined no more.
+
+    A refused record is collected anew: nothing would ever be accepted for a task that FleetManagement does not know.
+    One that is on its way again stays the task's record, and a SATISFIED task waits for it with its proofs.
+    """
+    task = await get_task(session, task_id)
+    if task.state not in (TaskState.OPEN.value, TaskState.SATISFIED.value) or task.record_tx is None:
+        return task
+    record = await session.get_one(OutboxTxRow, task.record_tx)
+    lost = record.state == "REFUSED"
+    if record.state in DONE_STATES or (task.state == TaskState.SATISFIED.value and not lost):
+        return task
+    if task.state == TaskState.SATISFIED.value:
+        await move_task(session, now, task_id, TaskState.OPEN, reason="its record on chain is gone")
+    return await move_task(session, now, task_id, TaskState.RECEIVED, record_tx=None if lost else task.record_tx)
 
 
 async def _has_live_proof(session: AsyncSession, attempt: AttemptRow) -> bool:
@@ -170,7 +190,7 @@ async def _has_live_proof(session: AsyncSession, attempt: AttemptRow) -> bool:
 
 
 async def dropped(session: AsyncSession, now: int, row: OutboxTxRow) -> None:
-    """VERIFIED → POSTED, and SETTLED → SATISFIED when this transaction settled the task."""
+    """VERIFIED → POSTED, and SETTLED → SATISFIED (RECEIVED without a record) when this transaction settled the task."""
     attempt = await _attempt(session, row)
     if attempt.state == AttemptState.VERIFIED.value:
         await _move(session, now, attempt, AttemptState.POSTED)
@@ -186,14 +206,27 @@ async def dropped(session: AsyncSession, now: int, row: OutboxTxRow) -> None:
             transaction_hash="",
             dapp_ok=None,
         )
+        await unrecorded(session, now, task.id)
 
 
-async def final(session: AsyncSession, now: int, row: OutboxTxRow, finality_source: str) -> TaskRow | None:
-    """SETTLED → FINAL when this transaction settled the task; returns the task when it became FINAL."""
+async def settles(session: AsyncSession, row: OutboxTxRow) -> TaskRow | None:
+    """The task that is SETTLED by this very transaction."""
     attempt = await _attempt(session, row)
     task = await get_task(session, attempt.task_id)
     if task.state != TaskState.SETTLED.value or task.transaction_hash != row.tx_hash:
         return None
+    return task
+
+
+async def final(
+    session: AsyncSession, now: int, row: OutboxTxRow, finality_source: str, *, frozen: bool
+) -> TaskRow | None:
+    """SETTLED → FINAL, or FROZEN, when this transaction settled the task; returns the task when it moved."""
+    task = await settles(session, row)
+    if task is None:
+        return None
+    if frozen:
+        return await _freeze(session, now, task.id)
     return await move_task(session, now, task.id, TaskState.FINAL, finality_source=finality_source)
 
 

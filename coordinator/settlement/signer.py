@@ -15,6 +15,7 @@ from typing import Protocol
 from eth_account import Account
 
 from coordinator.settlement.chain import Fees
+from provers.installation import sync_folder
 from verifier.errors import InvalidInput
 
 
@@ -96,3 +97,5 @@ def _create(path: Path) -> None:
         file.flush()
         os.fsync(file.fileno())
     draft.replace(path)
+    sync_folder(path.parent)
+    sync_folder(path.parent.parent)  # the key folder itself may be new

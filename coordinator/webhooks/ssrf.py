@@ -16,7 +16,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 import aiohttp
@@ -59,6 +59,12 @@ _REFUSED_NETWORKS = tuple(
         "ff00::/8",
     )
 )
+_PRIVATE_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
+# Metadata servers inside the private ranges (Alibaba, AWS, Google): never the operator's own cluster.
+_METADATA = frozenset(ipaddress.ip_address(address) for address in ("100.100.100.200", "fd00:ec2::254", "fd20:ce::254"))
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _MAX_URL = 2048
 LOOPBACK_NAME = "localhost"
@@ -70,6 +76,8 @@ class UrlPolicy:
 
     allow_loopback: bool = False
     """Loopback addresses and http to them; for the embedded default only."""
+    allow_private: bool = False
+    """Private networks (RFC 1918, RFC 4193, RFC 6598) too, but no cloud metadata address."""
     connect_seconds: float = 5.0
     """Longest wait for a connection."""
     total_seconds: float = 15.0
@@ -98,11 +106,15 @@ def check_address(text: str, policy: UrlPolicy) -> Address:
     for inner in (address, *_embedded(address)):
         if inner.is_loopback and policy.allow_loopback:
             continue
-        if any(inner in network for network in _REFUSED_NETWORKS if network.version == inner.version) or not (
-            inner.is_global or inner.version == 6
-        ):
+        if policy.allow_private and inner not in _METADATA and _within(inner, _PRIVATE_NETWORKS):
+            continue
+        if _within(inner, _REFUSED_NETWORKS) or not (inner.is_global or inner.version == 6):
             raise Refused("W3B-6002", f"address {address} is in a range that must not be reached", field="url")
     return address
+
+
+def _within(address: Address, networks: Iterable[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
 
 
 def _embedded(address: Address) -> list[Address]:

@@ -3,7 +3,7 @@
 `<home>/keys/groth16/<sha256 of the r1cs>/` holds `initial.key` (after phase 1), `proving.key` (with this installation's
 contribution), `contributions.json` and `label.txt` (both for people: the key file carries them too). Folders have mode
 700, files 600. A lock beside the folder keeps two processes from setting up twice; the folder appears by one rename, so
-it is whole or absent.
+it is whole or absent, also after a power cut (files, folder and parent are synced).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from native._native import Groth16Error, Groth16Key
-from provers.installation import installation_home, private_folder
+from provers.installation import installation_home, private_folder, sync_folder
 from provers.protocol import Progress
 from verifier.errors import Refused, Unavailable, W3bstreamError
 
@@ -41,6 +41,14 @@ def native_error(error: Groth16Error, context: str) -> W3bstreamError:
     if kind in ("io", "random", "resources", "cancelled"):
         return Unavailable("W3B-4007", text)
     return Refused("W3B-4002", text)
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 class KeyCache:
@@ -97,7 +105,11 @@ class KeyCache:
         (draft / LABEL).write_text(DEVELOPMENT_LABEL + "\n")
         for file in draft.iterdir():
             file.chmod(0o600)
+            _sync_file(file)
+        sync_folder(draft)
         draft.rename(folder)
+        sync_folder(self._folder)
+        sync_folder(self._folder.parent)  # the groth16 folder itself may be new
 
     def _load(self, folder: Path, r1cs: bytes) -> Groth16Key:
         path = folder / PROVING_KEY

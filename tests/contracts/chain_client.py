@@ -38,10 +38,12 @@ class Chain:
         """Timestamp of the latest block, seconds."""
         return int(self.web3.eth.get_block("latest")["timestamp"])
 
-    def call(self, to: str | bytes, data: bytes, sender: LocalAccount | None = None, gas: int = GAS) -> bytes | Revert:
-        """eth_call: what it returned, or why it reverted."""
+    def call(
+        self, to: str | bytes, data: bytes, sender: LocalAccount | str | None = None, gas: int = GAS
+    ) -> bytes | Revert:
+        """eth_call: what it returned, or why it reverted. `sender` may be a contract's address."""
         transaction = {
-            "from": (sender or self.funded).address,
+            "from": sender if isinstance(sender, str) else (sender or self.funded).address,
             "to": Web3.to_checksum_address(to),
             "data": "0x" + data.hex(),
             "gas": hex(gas),

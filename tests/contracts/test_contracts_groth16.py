@@ -1,4 +1,7 @@
-"""Groth16Verifier: it accepts exactly the proofs of exactly the Statement, and only sound, canonical keys."""
+"""Groth16Verifier: it accepts exactly the proofs of exactly the Statement, and only sound, canonical keys.
+
+Every proof and every key here is judged by the verifier off chain too, and the two must agree.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from py_ecc.optimized_bn128 import curve_order
 
+from native._native import Groth16Error, groth16_verify
 from tests.contracts.chain_client import event, events
-from tests.contracts.groth16_simulator import FIELD_MODULUS, TrapdoorKey, encode_key, g1, g2
-from tests.contracts.world import ZKP, Claim, Task, World
+from tests.contracts.groth16_simulator import FIELD_MODULUS, TrapdoorKey, encode_key, encode_proof, g1, g2, signals_of
+from tests.contracts.world import WORDS, ZKP, Claim, Task, World
 from verifier import bindings as b
+from verifier.errors import Refused
+from verifier.groth16 import verify_groth16
 from verifier.statement import Opening
 
 SOME = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
@@ -26,11 +32,26 @@ def task(world: World) -> Task:
     return Task(world, 7, world.opening())
 
 
-def judge(task: Task, claim: Claim) -> bool | b.Revert:
-    """What verify says: a bool, or why it reverts."""
+def ask(world: World, claim: Claim, gas: int = 2_000_000) -> bool | b.Revert:
+    """What verify answers its Router: a bool, or why it reverts."""
     data = b.verify(claim.statement, claim.public_output, claim.proof)
-    result = task.world.chain.call(task.world.deployment.groth16, data, gas=2_000_000)
+    result = world.chain.call(world.deployment.groth16, data, world.deployment.router, gas)
     return result if isinstance(result, b.Revert) else bool(decode(["bool"], result)[0])
+
+
+def holds_off_chain(world: World, claim: Claim) -> bool:
+    try:
+        verify_groth16(world.key.encoded(), world.domain, claim.statement, claim.public_output, claim.proof)
+    except Refused:
+        return False
+    return True
+
+
+def judge(task: Task, claim: Claim) -> bool | b.Revert:
+    """What verify answers; fails when the verifier off chain does not agree."""
+    verdict = ask(task.world, claim)
+    assert (verdict is True) == holds_off_chain(task.world, claim)
+    return verdict
 
 
 def refused(task: Task, claim: Claim) -> str:
@@ -113,11 +134,32 @@ def test_a_point_off_its_curve_is_refused(task: Task, index: int) -> None:
     assert refused(task, dataclasses.replace(claim, proof=proof)) == "InvalidProofPoint"
 
 
-def test_points_at_infinity_prove_nothing(task: Task) -> None:
+def test_points_at_infinity_are_refused(task: Task) -> None:
     claim = task.claim()
     for start, end in [(0, 64), (64, 192), (192, 256), (0, 256)]:
         proof = claim.proof[:start] + bytes(end - start) + claim.proof[end:]
-        assert refused(task, dataclasses.replace(claim, proof=proof)) == "False"
+        assert refused(task, dataclasses.replace(claim, proof=proof)) == "InvalidProofPoint"
+
+
+def test_a_point_c_at_infinity_is_refused_though_the_equation_holds(task: Task) -> None:
+    """a = alpha·beta + ic·gamma, b = 1 and c = 0 solve the equation; only the trapdoor's owner can find them."""
+    key, claim = task.world.key, task.claim()
+    signals = signals_of(claim.statement, task.world.domain, task.opening, list(WORDS))
+    combined = key.ic[0] + sum(s * k for s, k in zip(signals, key.ic[1:], strict=True))
+    a = g1(key.alpha * key.beta + combined * key.gamma)
+    assert refused(task, dataclasses.replace(claim, proof=encode_proof(a, g2(1), (0, 0), task.opening))) == (
+        "InvalidProofPoint"
+    )
+
+
+def test_nobody_but_its_router_gets_an_answer(world: World, task: Task) -> None:
+    claim = task.claim()
+    data = b.verify(claim.statement, claim.public_output, claim.proof)
+    for sender in (world.stranger, world.coordinator):
+        result = world.chain.call(world.deployment.groth16, data, sender)
+        assert isinstance(result, b.Revert)
+        assert (result.name, result.args) == ("NotRouter", {"caller": sender.address.lower()})
+    assert ask(world, claim) is True
 
 
 @pytest.mark.parametrize(
@@ -206,6 +248,11 @@ def test_registration_is_open_and_a_repeat_changes_nothing(world: World) -> None
 
 
 def key_refusal(world: World, key: bytes) -> b.Revert:
+    """Why the key is refused on chain; fails when the verifier off chain takes it."""
+    with pytest.raises(Groth16Error):
+        groth16_verify(
+            key, bytes(12 * 32), encode_proof(g1(1), g2(1), g1(1), Opening(bytes(32), bytes(32), 1, 2, 1))[:256]
+        )
     return world.chain.refusal(world.stranger, world.deployment.groth16, b.register_verifying_key(key))
 
 
@@ -280,9 +327,6 @@ def test_the_opening_words_are_the_last_of_the_proof(task: Task) -> None:
 
 def test_too_little_gas_never_makes_a_good_proof_false(task: Task) -> None:
     claim = task.claim()
-    data = b.verify(claim.statement, claim.public_output, claim.proof)
-    outcomes = set()
-    for gas in range(60_000, 460_000, 8_000):
-        result = task.world.chain.call(task.world.deployment.groth16, data, gas=gas)
-        outcomes.add("refused" if isinstance(result, b.Revert) else bool(decode(["bool"], result)[0]))
+    verdicts = [ask(task.world, claim, gas) for gas in range(60_000, 460_000, 8_000)]
+    outcomes = {"refused" if isinstance(verdict, b.Revert) else verdict for verdict in verdicts}
     assert outcomes == {"refused", True}

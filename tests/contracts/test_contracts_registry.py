@@ -106,6 +106,12 @@ def test_programs_out_of_range_are_refused(world: World, project: int) -> None:
         return publish_refusal(world, project, world.version(version=2, programs=programs))
 
     assert refusal(good, good).name == "DuplicateKind"
+    aliased = refusal(good, dataclasses.replace(other, program_id=good.program_id))
+    assert (aliased.name, aliased.args) == ("DuplicateProgram", {"programId": good.program_id})
+    distinct = [b.Program(f"kind {n}", bytes([n + 1]) * 32, other.verifier) for n in range(16)]
+    assert refusal(*distinct[:15], dataclasses.replace(distinct[15], program_id=distinct[0].program_id)).name == (
+        "DuplicateProgram"
+    )
     assert refusal(dataclasses.replace(good, kind="")).args["field"] == "kind"
     assert refusal(dataclasses.replace(good, kind="k" * 65)).args["field"] == "kind"
     assert refusal(dataclasses.replace(good, program_id=bytes(32))).args["field"] == "programId"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hexbytes import HexBytes
 from standardwebhooks import Webhook
 from svix.webhooks import Webhook as SvixWebhook
 
@@ -156,7 +157,7 @@ def test_web3_reads_the_results_from_the_dapp(light: Light) -> None:
     functions = light.chain.contract("TemperatureDapp").functions
     for task, window in zip(light.tasks, WINDOWS, strict=True):
         assert Result(*functions.resultOf(bytes.fromhex(task.id[2:])).call()) == window
-        receipt = light.chain.web3.eth.get_transaction_receipt(task.transaction_hash)
+        receipt = light.chain.web3.eth.get_transaction_receipt(HexBytes(task.transaction_hash))
         assert (receipt["status"], receipt["blockNumber"]) == (1, task.block_number)
     assert light.chain.totals(light.project.id) == (len(WINDOWS), *vars(TOTALS).values())
     name, result = functions.latest(light.project.id).call()

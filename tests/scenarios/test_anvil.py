@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from web3 import Web3
+from web3.types import RPCEndpoint
 
 from coordinator.settlement.signer import KeyFileSigner
 from tests.e2e.installation import ChainView, Installation, until, with_keys
@@ -42,7 +43,7 @@ def test_anvil(rpc_url: str, tmp_path: Path, keys: Path) -> None:
     home = with_keys(tmp_path / "home", keys)
     account = Web3.to_checksum_address(KeyFileSigner.at(home / "keys" / "coordinator.json").address)
     web3 = Web3(Web3.HTTPProvider(rpc_url))
-    web3.provider.make_request("anvil_setBalance", [account, hex(FUNDS)])
+    web3.provider.make_request(RPCEndpoint("anvil_setBalance"), [account, hex(FUNDS)])
     own = Installation(home, {"CHAIN_RPC_URL": rpc_url})
     try:
         own.start()

@@ -12,11 +12,11 @@ import pytest
 
 from coordinator.api.client import Client
 from coordinator.projects.example import example
-from tests.e2e.installation import COMMAND, ChainView, Installation, clean_environment
+from tests.e2e.installation import COMMAND, ChainView, Installation, clean_environment, until
 from tests.e2e.weather_project import WeatherProject
 from verifier.errors import InvalidInput
 
-TABLES = ("project", "project_version", "device", "outbox_tx", "webhook_endpoint", "stream_cursor", "task")
+TABLES = ("project_version", "device", "webhook_endpoint", "task")
 
 
 def line_of(text: str, part: str) -> int:
@@ -49,15 +49,20 @@ BAD: dict[str, tuple[Callable[[str], str], str]] = {
 
 @pytest.fixture(scope="module")
 def published(installation: Installation) -> WeatherProject:
-    """A project whose version 1 is good."""
+    """A project whose version 1 is good, and which the intake has begun to read."""
     with installation.client() as client:
-        return WeatherProject(client, "bad-file")
+        project = WeatherProject(client, "bad-file")
+    begun = "select 1 from project_version where project_id = ? and first_position > 0"
+    until(lambda: installation.rows(begun, project.id), 30, "the intake has the version")
+    return project
 
 
 def picture(installation: Installation, client: Client, project: WeatherProject) -> list[object]:
     """All that a publication could change about this project."""
     chain = ChainView(client)
-    rows = [installation.rows(f"select count(*) from {table}")[0][0] for table in TABLES]  # names are ours
+    queries = [f"select * from {table} where project_id = {project.id}" for table in TABLES]
+    queries.append("select id from outbox_tx where purpose in ('create_project', 'publish_version')")
+    rows = [[tuple(row) for row in installation.rows(query)] for query in queries]
     state = chain.contract("ProjectRegistry").functions.project(project.id).call()
     return [rows, state, client.get_project(project.id).SerializeToString(deterministic=True)]
 

@@ -1,5 +1,6 @@
-"""What must hold: SIGTERM in the middle of a proof, and of a call that does not end, ends the service in order: with status
-0, however long that takes, leaving no process behind; the next start goes on where it stood, and all settles once."""
+"""What must hold: SIGTERM in the middle of a proof, and of a call that does not end, ends the service in order: with
+status 0, however long that takes, leaving no process behind; the next start goes on where it stood, and all settles
+once."""
 
 from __future__ import annotations
 

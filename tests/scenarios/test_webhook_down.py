@@ -32,10 +32,14 @@ def test_webhook_down(installation: Installation, client: Client) -> None:
         broken = client.create_webhook(project.id, failing.url)
         client.submit_task(project.id, project.sign(temperatures(4)))
         (task,) = wait_final(client, project.id, 1)
-        tried = {
-            endpoint: until(lambda endpoint=endpoint: message_to(client, project.id, endpoint), 30, "it was tried")
-            for endpoint in (down.webhook.id, broken.webhook.id)
-        }
+
+        def tried_once(endpoint: str) -> webhook_pb2.WebhookMessage:
+            found: webhook_pb2.WebhookMessage = until(
+                lambda: message_to(client, project.id, endpoint), 30, "it was tried"
+            )
+            return found
+
+        tried = {endpoint: tried_once(endpoint) for endpoint in (down.webhook.id, broken.webhook.id)}
         assert {message.state for message in tried.values()} == {"PENDING"}
         with Listener(port) as recovered:
             failing.status = 204

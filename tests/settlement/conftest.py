@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
+from coordinator.settlement.chain import JsonRpcChain
 from tests.settlement.settlement_world import L1, ZKP, Anvil, World
 from verifier.contracts.compile import SOURCES, compile_sources, with_imports
 
@@ -73,3 +75,23 @@ async def anvil_world(own_anvil: Anvil, tmp_path: Path, test_abi: dict[str, dict
     await built.add_prover("one", ZKP)
     yield built
     await built.close()
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Callable[..., Any]]:
+    """`await serve(handler)` gives a client of a server that answers with `handler(request)`."""
+    open_parts: list[Any] = []
+
+    async def start(handler: Callable[[web.Request], Any], timeout: float = 5.0) -> JsonRpcChain:
+        application = web.Application()
+        application.router.add_post("/", handler)
+        runner = web.AppRunner(application, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        chain = JsonRpcChain(f"http://127.0.0.1:{runner.addresses[0][1]}/", timeout)
+        open_parts.extend([chain.close, runner.cleanup])
+        return chain
+
+    yield start
+    for close in open_parts:
+        await close()

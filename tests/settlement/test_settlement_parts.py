@@ -20,7 +20,7 @@ from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import NonceRow, OutboxTxRow
 from coordinator.settlement import outbox
 from coordinator.settlement.batches import BatchItem, first_bad, items_of, ref_of
-from coordinator.settlement.chain import GWEI, Block, Fees, JsonRpcChain, Reverted, RpcRefused, finalized_number
+from coordinator.settlement.chain import GWEI, Fees, JsonRpcChain, Reverted, RpcRefused
 from coordinator.settlement.signer import KeyFileSigner
 from coordinator.settlement.verdicts import Verdict, judge, retry_delay
 from verifier.bindings import Revert
@@ -180,33 +180,6 @@ def test_a_replacement_pays_more_than_the_node_asks() -> None:
 # --- the RPC client ---
 
 
-@pytest.fixture
-async def serve() -> AsyncIterator[Callable[..., Any]]:
-    """`await serve(handler)` gives a client of a server that answers with `handler(request)`."""
-    open_parts: list[Any] = []
-
-    async def start(handler: Callable[[web.Request], Any], timeout: float = 5.0) -> JsonRpcChain:
-        application = web.Application()
-        application.router.add_post("/", handler)
-        runner = web.AppRunner(application, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        chain = JsonRpcChain(f"http://127.0.0.1:{runner.addresses[0][1]}/", timeout)
-        open_parts.extend([chain.close, runner.cleanup])
-        return chain
-
-    yield start
-    for close in open_parts:
-        await close()
-
-
-def replying(body: Any, status: int = 200) -> Callable[[web.Request], Any]:
-    async def handler(_: web.Request) -> web.Response:
-        return web.Response(text=body if isinstance(body, str) else json.dumps(body), status=status)
-
-    return handler
-
-
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -260,18 +233,6 @@ async def test_another_error_is_refused_with_its_message(serve: Callable[..., An
     chain = await serve(replying({"error": {"code": -32601, "message": "no such method"}}))
     with pytest.raises(RpcRefused, match=r"W3B-5003.*no such method"):
         await chain.block("latest")
-
-
-async def test_finality_falls_back_to_depth_where_the_chain_does_not_say(serve: Callable[..., Any]) -> None:
-    head = Block(number=100, hash="0x", timestamp=0, base_fee=0)
-    refusing = await serve(replying({"error": {"code": -39001, "message": "unknown block"}}))
-    assert await finalized_number(refusing, head, 12) == 88
-    silent = await serve(replying({"result": None}))
-    assert await finalized_number(silent, head, 0) == 100
-    block = {"number": "0x40", "hash": "0xAA", "timestamp": "0x1", "baseFeePerGas": "0x7"}
-    saying = await serve(replying({"result": block}))
-    assert await finalized_number(saying, head, 12) == 64
-    assert await saying.block("latest") == Block(64, "0xaa", 1, 7)
 
 
 async def test_fees_without_a_history_come_from_the_head(serve: Callable[..., Any]) -> None:

@@ -124,5 +124,8 @@ def register_verifying_key(key: bytes) -> bytes:
 
 
 def verify(statement: Statement, public_output: bytes, proof: bytes) -> bytes:
-    """To any IVerifier, for eth_call: returns a bool, or reverts for malformed input."""
+    """To any IVerifier, for eth_call with `from` set to its Router: returns a bool, or reverts for malformed input.
+
+    A verifier answers its Router only; for any other `from` it reverts with NotRouter.
+    """
     return encode_call("Groth16Verifier", "verify", statement.words(), public_output, proof)

@@ -11,23 +11,28 @@ library BN254 {
     /// @notice A precompile refused its input, which this library only gives it in canonical form: too little gas.
     error PrecompileFailed(uint256 precompile);
 
-    /// Whether (x, y) is canonical and on y^2 = x^3 + 3, or infinity (0, 0). G1 has cofactor 1, so this is membership.
+    /// Whether (x, y) is canonical, on y^2 = x^3 + 3 and not infinity. G1 has cofactor 1, so this is membership;
+    /// infinity, which EIP-196 writes as (0, 0), does not satisfy the equation.
     function isG1(uint256 x, uint256 y) internal pure returns (bool) {
         if (x >= P || y >= P) return false;
-        if (x == 0 && y == 0) return true;
         return mulmod(y, y, P) == addmod(mulmod(mulmod(x, x, P), x, P), 3, P);
     }
 
     /// Whether 128 bytes in EIP-197 order are a canonical point of G2's prime-order subgroup, not infinity.
     function isG2(bytes calldata point) internal view returns (bool) {
-        if (keccak256(point) == keccak256(new bytes(128))) return false;
+        if (isG2Infinity(point)) return false;
         (bool valid,) = pairing(abi.encodePacked(uint256(0), uint256(0), point));
         return valid;
     }
 
-    /// y of the negated point.
+    /// Whether 128 bytes are EIP-197's encoding of infinity.
+    function isG2Infinity(bytes calldata point) internal pure returns (bool) {
+        return keccak256(point) == keccak256(new bytes(128));
+    }
+
+    /// y of the negated point. No point of G1 but infinity has y = 0, as the order is odd; infinity is not given.
     function negate(uint256 y) internal pure returns (uint256) {
-        return y == 0 ? 0 : P - y;
+        return P - y;
     }
 
     /// ic[0] + sum of signals[i] · ic[i + 1], with the ic points at `offset` of `key`. The points are on the curve.

@@ -41,18 +41,18 @@ contract Groth16Verifier is IVerifier {
     error OutputLength(uint256 expected, uint256 given);
     /// @notice A signal is out of its range; `signal` counts as in encodings.md §4.
     error SignalOutOfRange(uint256 signal, uint256 value);
-    /// @notice A point of the proof is off the curve or not below the field's modulus.
+    /// @notice A point of the proof is infinity, off the curve, out of the subgroup, or not below the field's modulus.
     error InvalidProofPoint();
     /// @notice The window or the count of the opening is impossible.
     error ImpossibleOpening();
 
-    /// @notice The Router whose digest proofs are bound to.
+    /// @notice The Router whose digest proofs are bound to, and the only caller of `verify`.
     IRouter public immutable ROUTER;
 
     /// Each key is the code of a contract of its own: reading it costs a tenth of reading storage.
     mapping(bytes32 programId => address pointer) private _pointers;
 
-    /// @param router The Router whose domain the Statement digest has.
+    /// @param router The Router that calls, whose domain the Statement digest has.
     constructor(IRouter router) {
         ROUTER = router;
     }
@@ -81,6 +81,7 @@ contract Groth16Verifier is IVerifier {
         view
         returns (bool)
     {
+        if (msg.sender != address(ROUTER)) revert NotRouter(msg.sender);
         address pointer = _pointers[s.programId];
         if (pointer == address(0)) revert UnknownProgram(s.programId);
         bytes memory key = _load(pointer);
@@ -119,6 +120,8 @@ contract Groth16Verifier is IVerifier {
     function _pairing(bytes memory key, bytes calldata proof, uint256[2] memory combined) private view returns (bool) {
         (uint256 ax, uint256 ay) = (_word(proof, 0), _word(proof, 1));
         if (!BN254.isG1(ax, ay) || !BN254.isG1(_word(proof, 6), _word(proof, 7))) revert InvalidProofPoint();
+        // Infinity is all that the pairing's precompile accepts of b beyond what the verifier off chain does.
+        if (BN254.isG2Infinity(proof[64:192])) revert InvalidProofPoint();
         bytes memory left = abi.encodePacked(ax, BN254.negate(ay), proof[64:192], BN254.slice(key, 0, 192));
         bytes memory right =
             abi.encodePacked(combined, BN254.slice(key, 192, 128), proof[192:256], BN254.slice(key, 320, 128));
@@ -164,8 +167,7 @@ contract Groth16Verifier is IVerifier {
     }
 
     function _isKeyG1(bytes calldata key, uint256 index) private pure returns (bool) {
-        (uint256 x, uint256 y) = (_word(key, index), _word(key, index + 1));
-        return (x | y) != 0 && BN254.isG1(x, y);
+        return BN254.isG1(_word(key, index), _word(key, index + 1));
     }
 
     /// Deploys a contract whose code is STOP followed by `data`.

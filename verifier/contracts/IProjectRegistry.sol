@@ -57,6 +57,8 @@ interface IProjectRegistry {
     error InvalidVersion(string field);
     /// @notice Two programs of one version have the same kind.
     error DuplicateKind(string kind);
+    /// @notice Two programs of one version have the same programId, so one proof could count for two kinds.
+    error DuplicateProgram(bytes32 programId);
     /// @notice The address holds no code.
     error NotAContract(address account);
     /// @notice The project is already in that state.

@@ -164,10 +164,18 @@ contract ProjectRegistry is IProjectRegistry, Ownable2Step {
             if (program.verifier.code.length == 0) revert NotAContract(program.verifier);
             bytes32 kind = keccak256(bytes(program.kind));
             if (positions[kind] != 0) revert DuplicateKind(program.kind);
+            _checkDistinct(version.programs, i);
             positions[kind] = uint8(i + 1);
             emit ProgramPublished(
                 projectId, version.version, kind, program.kind, program.programId, program.verifier
             );
+        }
+    }
+
+    /// The Statement names a program, not a kind: with one program under two kinds, one proof would count twice.
+    function _checkDistinct(Program[] calldata programs, uint256 index) private pure {
+        for (uint256 i = 0; i < index; ++i) {
+            if (programs[i].programId == programs[index].programId) revert DuplicateProgram(programs[i].programId);
         }
     }
 

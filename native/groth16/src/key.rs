@@ -78,9 +78,10 @@ impl ProvingKey {
         serde_json::to_string_pretty(&self.log).expect("a log of strings and numbers")
     }
 
-    /// Errors with [`Error::NoContribution`] while delta is still gamma: then anyone can forge.
+    /// Errors with [`Error::NoContribution`] while delta is still gamma up to sign: then anyone can forge.
     pub fn require_contribution(&self) -> Result<(), Error> {
-        if self.log.is_empty() || self.body.delta_g2 == G2Affine::generator() {
+        let gamma = G2Affine::generator();
+        if self.log.is_empty() || self.body.delta_g2 == gamma || self.body.delta_g2 == -gamma {
             return Err(Error::NoContribution);
         }
         Ok(())

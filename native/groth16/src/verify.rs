@@ -59,7 +59,7 @@ impl VerifyingKey {
         out
     }
 
-    /// The key from its canonical ABI encoding. Any other encoding, an invalid point and δ = γ are refused.
+    /// The key from its canonical ABI encoding. Any other encoding, an invalid point and δ = ±γ are refused.
     pub fn from_abi(bytes: &[u8]) -> Result<Self, Error> {
         let tail = HEAD + WORD;
         if bytes.len() < tail + G1_BYTES || !(bytes.len() - tail).is_multiple_of(G1_BYTES) {
@@ -84,8 +84,8 @@ impl VerifyingKey {
             delta_g2: g2(2)?,
             ic,
         };
-        if key.delta_g2 == key.gamma_g2 {
-            return Err(malformed(KEY, "delta equals gamma: nobody contributed to it, so anyone can forge"));
+        if key.delta_g2 == key.gamma_g2 || key.delta_g2 == -key.gamma_g2 {
+            return Err(malformed(KEY, "delta equals gamma up to sign: nobody contributed to it, so anyone can forge"));
         }
         Ok(key)
     }

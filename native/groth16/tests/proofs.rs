@@ -182,8 +182,17 @@ fn the_verifying_key_has_one_encoding() {
         forged[position] ^= 0x40;
         assert!(VerifyingKey::from_abi(&forged).is_err(), "byte {position}");
     }
-    let open = VerifyingKey { delta_g2: vk.gamma_g2, ..vk };
-    assert!(VerifyingKey::from_abi(&open.to_abi()).is_err());
+}
+
+#[test]
+fn a_key_with_delta_plus_or_minus_gamma_is_refused() {
+    let (_, vk, _) = fixture();
+    for delta_g2 in [vk.gamma_g2, -vk.gamma_g2] {
+        let open = VerifyingKey { delta_g2, ..vk.clone() };
+        assert!(
+            matches!(VerifyingKey::from_abi(&open.to_abi()), Err(Error::Malformed { detail, .. }) if detail.contains("forge"))
+        );
+    }
 }
 
 #[test]

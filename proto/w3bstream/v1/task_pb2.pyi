@@ -129,7 +129,9 @@ class Task(_message.Message):
     provenance: _builtins.str
     """"in-proof" or "attested"."""
     finality_source: _builtins.str
-    """"bls", "rpc-finalized" or "single-producer", once FINAL."""
+    """On whose word it is final, once FINAL: "bls", "rpc-finalized", "rpc-depth" (the operator's number of blocks on top)
+    or "single-producer".
+    """
     transaction_hash: _builtins.str
     block_number: _builtins.int
     dapp: _builtins.str

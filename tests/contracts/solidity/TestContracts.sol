@@ -17,6 +17,7 @@ contract SignatureVerifier is IVerifier {
     }
 
     function verify(Statement calldata s, bytes calldata, bytes calldata proof) external view returns (bool) {
+        if (msg.sender != address(ROUTER)) revert NotRouter(msg.sender);
         (bytes32 r, bytes32 ss, uint8 v) = abi.decode(proof, (bytes32, bytes32, uint8));
         address recovered = ecrecover(ROUTER.digest(s), v, r, ss);
         return recovered != address(0) && recovered == SIGNER;
