@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=lambda: Path(os.environ.get("W3BSTREAM_HOME", "~/.w3bstream")).expanduser())
     """Where the installation keeps its ledger, streams, chain, keys and logs."""
     ledger_url: str = ""
-    """SQLAlchemy URL; empty is SQLite in the home folder. One service per ledger: two on one database are not supported."""
+    """SQLAlchemy URL; empty is SQLite in the home folder. Two services on one database are not supported."""
     nats_url: str = ""
     """NATS with JetStream; empty starts the embedded server."""
     allow_private_da: bool = False

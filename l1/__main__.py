@@ -35,6 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=0, help="TCP port, 0 takes a free one (0)")
     parser.add_argument("--allow-host", action="append", default=[], help="another HTTP Host name to answer")
+    parser.add_argument(
+        "--allow-origin", action="append", default=[], help="a web origin whose pages may call; repeatable (none)"
+    )
     parser.add_argument("--block-time", type=float, default=1.0, help="seconds, unit of --idle-blocks (1.0)")
     parser.add_argument(
         "--idle-blocks", type=float, default=5.0, help="block times after which an empty block is made (5)"
@@ -63,6 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
             host=options.host,
             port=options.port,
             allowed_hosts=tuple(options.allow_host),
+            allowed_origins=tuple(options.allow_origin),
             finality_depth=options.finality_depth,
             producer=ProducerSettings(
                 min_interval=options.min_interval,

@@ -35,6 +35,8 @@ class NodeSettings:
     """TCP port; 0 takes a free one."""
     allowed_hosts: tuple[str, ...] = ()
     """More values of the HTTP Host header that are answered, besides loopback names and `host`."""
+    allowed_origins: tuple[str, ...] = ()
+    """Web origins, such as `https://wallet.example`, whose pages may call; none by default."""
     finality_depth: int = 0
     """Blocks behind the head that `safe` and `finalized` stay."""
     producer: ProducerSettings = field(default_factory=ProducerSettings)
@@ -65,7 +67,8 @@ class Node:
         beneficiary = settings.producer.beneficiary
         backend = Backend(self.chain, self.mempool, beneficiary=beneficiary, on_transaction=producer.wake)
         hosts = frozenset({"127.0.0.1", "localhost", "[::1]", settings.host, *settings.allowed_hosts})
-        server = RpcServer(methods_of(backend, settings.rpc), settings.rpc, hosts)
+        origins = frozenset(settings.allowed_origins)
+        server = RpcServer(methods_of(backend, settings.rpc), settings.rpc, hosts, origins)
         self._runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=5)
         try:
             await self._runner.setup()

@@ -217,7 +217,7 @@ CODES: dict[str, ErrorCode] = {
         "Check the endpoint's secret, pass the body byte for byte, and check the clock.",
     ),
     "W3B-6004": ErrorCode(
-        "The webhook endpoint or message does not exist.", "List them with `w3bstream webhook list`."
+        "The webhook endpoint or message does not exist.", "List them with `w3bstream webhook list --project ID`."
     ),
     "W3B-7001": ErrorCode(
         "The call carries no API key.",
@@ -296,6 +296,10 @@ CODES: dict[str, ErrorCode] = {
     ),
     "W3B-8006": ErrorCode(
         "The Solidity sources do not compile.", "Read the compiler's message and correct the source."
+    ),
+    "W3B-8007": ErrorCode("A setting's value is not valid.", "docs/reference/settings.md lists the settings."),
+    "W3B-8008": ErrorCode(
+        "The home folder cannot be made or written to.", "Set W3BSTREAM_HOME to a folder that you may write to."
     ),
 }
 

@@ -19,10 +19,10 @@ Drawn by `make docs`; do not edit. The messages stand, with every field explaine
 ## Calling it
 
 The service writes its address to `api.json` in the home folder and listens on loopback unless `W3BSTREAM_API_HOST` says
-otherwise. There it needs TLS: `W3BSTREAM_API_TLS_CERT` and `W3BSTREAM_API_TLS_KEY` name PEM files, and the written address
-begins with `https://`. Without them it does not start (`W3B-7019`) unless `W3BSTREAM_API_INSECURE=true` says that a proxy
-ends TLS. `grpc.health.v1.Health/Check` needs no key; `Health/Watch`, `Health/List` and server reflection take any valid
-one. In Python:
+otherwise. There it needs TLS: `W3BSTREAM_API_TLS_CERT` and `W3BSTREAM_API_TLS_KEY` name PEM files, and the address it
+writes begins with `https://`. Without them it does not start (`W3B-7019`) unless `W3BSTREAM_API_INSECURE=true` says that
+a proxy ends TLS. `grpc.health.v1.Health/Check` needs no key; `Health/Watch`, `Health/List` and server reflection take any
+valid one. In Python:
 
 ```python
 from coordinator.api.client import Client

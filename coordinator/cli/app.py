@@ -12,7 +12,9 @@ from coordinator.cli import keys, project, prover, task, webhook
 from coordinator.cli.ingest import ingest
 from coordinator.cli.options import ApiKey, Json, Target, connect
 from coordinator.cli.output import JSON_FLAG, console, fields_table, print_error, print_json, table, when
+from coordinator.cli.start import coded_start, load_settings
 from verifier.errors import Unavailable, W3bstreamError
+from w3bstream.v1 import admin_pb2
 
 
 class ErrorGroup(TyperGroup):
@@ -47,6 +49,12 @@ app.add_typer(keys.app, name="keys")
 app.command(epilog="Example: w3bstream ingest temperatures.csv --project 1 --value-column temp --scale 10")(ingest)
 
 
+def _part_state(part: admin_pb2.Component) -> Text:
+    if part.healthy:
+        return Text("healthy", "green")
+    return Text("starting", "yellow") if "starting" in part.detail else Text("not healthy", "bold red")
+
+
 @app.command(epilog="Example: w3bstream status --json")
 def status(json_output: Json = False, target: Target = None, api_key: ApiKey = None) -> None:
     """Say how each part of the service stands; exit code 1 when one is not healthy."""
@@ -64,15 +72,14 @@ def status(json_output: Json = False, target: Target = None, api_key: ApiKey = N
                     ("API", where),
                     ("version", found.version),
                     ("up since", when(found.started_at)),
-                    ("chain", f"{found.chain_id} at {found.chain_rpc_url}"),
+                    ("chain", f"id {found.chain_id}, {found.chain_rpc_url}"),
                     ("tasks", tasks or "none yet"),
                 ]
             )
         )
         parts = table("part", "state", "detail", "address", title="\nParts")
         for each in found.components:
-            state = Text("healthy", "green") if each.healthy else Text("not healthy", "bold red")
-            parts.add_row(each.name, state, each.detail, each.address)
+            parts.add_row(each.name, _part_state(each), each.detail, each.address)
         out.print(parts)
         contracts = table("contract", "address", title="\nContracts")
         for name, address in sorted(found.contracts.items()):
@@ -95,12 +102,14 @@ def up(json_output: Json = False) -> None:
     """Run the service on this machine until Ctrl-C. Its settings: docs/reference/settings.md."""
     try:
         from coordinator.service import run_service
-        from coordinator.settings import Settings
+
+        settings = load_settings()
     except ImportError as error:
         raise _not_installed(error) from error
     if json_output:
         print_json({"starting": True})
-    run_service(Settings())
+    with coded_start(settings):
+        run_service(settings)
 
 
 @app.command(epilog="Example: w3bstream demo --once --json")
@@ -115,9 +124,10 @@ def demo(
     try:
         from coordinator.demo import run_demo
 
-        code = run_demo(
-            once=once, json_output=json_output, all_readings=all_readings, readings=readings, devices=devices
-        )
+        with coded_start(load_settings()):
+            code = run_demo(
+                once=once, json_output=json_output, all_readings=all_readings, readings=readings, devices=devices
+            )
     except ImportError as error:
         raise _not_installed(error) from error
     raise typer.Exit(code)

@@ -19,11 +19,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from coordinator.api.client import Client
 from coordinator.cli import keyring
 from coordinator.cli.csv_source import Columns, Measurement, measurements
+from coordinator.cli.lookup import project_id
 from coordinator.cli.options import ApiKey, Json, ProjectOption, Target, connect
 from coordinator.cli.output import as_dict, console, print_json
 from coordinator.cli.sequences import SUFFIX, FileRecord, RowDigests, SequenceBook, locked
 from coordinator.cli.wire_file import wire_readings
-from verifier.errors import InvalidInput, Refused
+from verifier.error_codes import CODES
+from verifier.errors import Denied, InvalidInput, Refused
 from verifier.reading import DeviceKey
 from w3bstream.v1 import ingest_pb2
 
@@ -176,22 +178,66 @@ def _progress(shown: bool) -> Progress:
     return Progress(*columns, console=console(stderr=True), disable=not shown)
 
 
-def _finish(totals: Totals, project: int, *, as_json: bool, skip_refused: bool) -> None:
+def _spans(lines: list[int], place: str) -> str:
+    """`line 2`, `lines 2 to 41`, or `lines 2 to 9, 12 and 14`."""
+    spans: list[list[int]] = []
+    for line in sorted(lines):
+        if spans and line == spans[-1][1] + 1:
+            spans[-1][1] = line
+        else:
+            spans.append([line, line])
+    if len(lines) == 1:
+        return f"{place} {lines[0]}"
+    said = [str(first) if first == last else f"{first} to {last}" for first, last in spans]
+    if len(said) > SHOWN:
+        said[SHOWN - 1 :] = [f"{sum(last - first + 1 for first, last in spans[SHOWN - 1 :])} more"]
+    return f"{place}s {' and '.join(filter(None, (', '.join(said[:-1]), said[-1])))}"
+
+
+def _refusal_lines(totals: Totals, place: str) -> Iterator[str]:
+    """Refusals that say the same, in one line each."""
+    same: dict[tuple[str, str], list[int]] = {}
+    for each in totals.refusals:
+        same.setdefault((each["code"], each["message"]), []).append(each["line"])
+    for (code, message), lines in islice(same.items(), SHOWN):
+        yield f"  {code}, {_spans(lines, place)}: {message}"
+    if more := totals.refused - sum(len(lines) for lines in islice(same.values(), SHOWN)):
+        yield f"  and {more} more"
+
+
+def _finish(totals: Totals, project: str, *, place: str, as_json: bool, skip_refused: bool) -> None:
     """Print what became of the readings. Raises Refused (W3B-7017) when some were refused and that was not allowed."""
     if as_json:
         print_json(vars(totals))
+    elif not totals.received:
+        typer.echo(f"nothing to send: all {totals.skipped} rows were sent before (--again sends them as new readings)")
     else:
         out = console()
         again = f", {totals.skipped} were sent before" if totals.skipped else ""
         out.print(
             f"{totals.accepted} accepted, {totals.duplicates} already in the stream, {totals.refused} refused{again}"
         )
-        for each in totals.refusals[:SHOWN]:
-            out.print(f"  {each['code']} at {each['line']}: {each['message']}", soft_wrap=True)
-        out.print(f"next: w3bstream task submit --project {project}    (or wait until the window closes by itself)")
+        for line in _refusal_lines(totals, place):
+            out.print(line, soft_wrap=True, markup=False)
+        if totals.accepted:
+            out.print(f"next: w3bstream task submit --project {project}    (or wait until the window closes by itself)")
     if totals.refused and not skip_refused:
-        first = totals.refusals[0]
-        raise Refused("W3B-7017", f"{totals.refused} refused, the first at {first['line']}: {first['message']}")
+        first, codes = totals.refusals[0], {each["code"] for each in totals.refusals}
+        own = CODES[first["code"]].next_step if len(codes) == 1 and first["code"] in CODES else ""
+        what = f"{totals.refused} refused, the first at {place} {first['line']}: {first['message']}"
+        raise Refused("W3B-7017", what, next_step=own)
+
+
+def _known_project(client: Client, project: str) -> int:
+    """The project's id, before numbers are spent on it. Raises NotFound (W3B-2002)."""
+    number = project_id(client, project)
+    try:
+        client.get_project(number)
+    except Denied as error:
+        # A gateway's key may send and not look; the service checks each reading anyway.
+        if error.code != "W3B-7004":
+            raise
+    return number
 
 
 def _scale(text: str) -> Decimal:
@@ -231,19 +277,23 @@ def ingest(
     """
     with ExitStack() as stack:
         client = stack.enter_context(connect(target, api_key))
-        view = stack.enter_context(_progress(not json_output))
+        number = _known_project(client, project)
         if wire:
+            view = stack.enter_context(_progress(not json_output))
             totals = _send_wire(client, file, view, skip_refused=skip_refused)
         else:
             columns = Columns(value_column, time_column, device_column, time_format, _scale(scale), rounded, payload)
-            work = CsvIngest(file, columns, project, keys, device)
+            work = CsvIngest(file, columns, number, keys, device)
             stack.enter_context(locked(keys))
             rows = work.number(again=again)
-            bar = view.add_task("signing and sending", total=rows)
-            pool = stack.enter_context(_signers()) if rows >= SIGN_IN_POOL else None
-            work.send(client, pool, lambda count: view.advance(bar, count), skip_refused=skip_refused)
+            if rows:
+                view = stack.enter_context(_progress(not json_output))
+                bar = view.add_task("signing and sending", total=rows)
+                pool = stack.enter_context(_signers()) if rows >= SIGN_IN_POOL else None
+                work.send(client, pool, lambda count: view.advance(bar, count), skip_refused=skip_refused)
             totals = work.totals
-    _finish(totals, project, as_json=json_output, skip_refused=skip_refused)
+    place = "reading" if wire else "line"
+    _finish(totals, project, place=place, as_json=json_output, skip_refused=skip_refused)
 
 
 def _send_wire(client: Client, file: Path, view: Progress, *, skip_refused: bool) -> Totals:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from coordinator.cli import keyring
+from coordinator.cli.lookup import project_id
 from coordinator.cli.options import ApiKey, IdempotencyKey, Json, Target, connect
 from coordinator.cli.output import as_dict, console, print_json, table, when
 from verifier.reading import DeviceKey, KeyType
@@ -59,7 +60,9 @@ def create(
     *,
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     scope: Annotated[list[str], typer.Option("--scope", help="Scope, such as tasks:read; give it once for each.")],
-    project: Annotated[int, typer.Option("--project", "-p", help="The only project it works for; 0: every one.")] = 0,
+    project: Annotated[
+        str, typer.Option("--project", "-p", help="Id or name of the only project it works for. Default: every one.")
+    ] = "",
     idempotency_key: IdempotencyKey = "",
     json_output: Json = False,
     target: Target = None,
@@ -67,7 +70,8 @@ def create(
 ) -> None:
     """Make an API key. It is shown this once."""
     with connect(target, api_key) as client:
-        made = client.create_api_key(name, scope, project_id=project, idempotency_key=idempotency_key)
+        only = project_id(client, project)
+        made = client.create_api_key(name, scope, project_id=only, idempotency_key=idempotency_key)
     if json_output:
         print_json(made)
         return

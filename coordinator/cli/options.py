@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 
 from coordinator.api.client import Client
 from coordinator.cli.output import note_json
+from coordinator.cli.user_file import unreadable
 from verifier.errors import Denied, InvalidInput, Unavailable
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.", callback=note_json)]
@@ -33,11 +35,14 @@ ApiKey = Annotated[
         rich_help_panel="Connection",
     ),
 ]
-ProjectOption = Annotated[int, typer.Option("--project", "-p", help="Project id.")]
+ProjectOption = Annotated[str, typer.Option("--project", "-p", help="Project id or name.")]
 IdempotencyKey = Annotated[
     str,
     typer.Option("--idempotency-key", help="Repeat a command safely: the same key has one effect. Default: a new one."),
 ]
+
+
+_KEY_SHAPE = re.compile(r"w3b_[0-9a-f]{12}_[A-Za-z0-9_-]{43}")
 
 
 def home() -> Path:
@@ -50,36 +55,43 @@ def _target() -> str:
     try:
         target = json.loads(path.read_text())["target"]
     except FileNotFoundError as error:
-        raise Unavailable("W3B-7011", f"no service runs here: {path} is not there") from error
+        raise Unavailable(
+            "W3B-7011",
+            f"no service runs here: {path} is not there",
+            next_step="Start it with `w3bstream up`, or check --target and W3BSTREAM_TARGET, "
+            f"or check W3BSTREAM_HOME (now {home()}).",
+        ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidInput("W3B-7016", f"{path} cannot be read: {error}") from error
     return str(target)
 
 
-def _key() -> str:
+def _key(given: str | None) -> str:
+    """The key to use; a shortened one is refused here, because the service cannot say more than that it is wrong."""
     path = home() / "admin.key"
     try:
-        return path.read_text().strip()
+        key = (given or path.read_text()).strip()
     except OSError as error:
         raise Denied("W3B-7001", f"no --api-key, no W3BSTREAM_API_KEY, and {path} cannot be read") from error
+    if _KEY_SHAPE.fullmatch(key):
+        return key
+    if not given:
+        raise Denied("W3B-7002", f"{path} holds no whole API key: keys look like w3b_…")
+    raise Denied(
+        "W3B-7002",
+        "the API key is not whole: keys look like w3b_…",
+        next_step="Copy it again, or leave --api-key out to use admin.key of W3BSTREAM_HOME.",
+    )
 
 
 def connect(target: str | None, api_key: str | None) -> Client:
     """A client for the options; W3BSTREAM_CA names a PEM bundle for https targets.
 
-    Raises Unavailable (W3B-7011), Denied (W3B-7001) and InvalidInput (W3B-7016).
+    Raises Unavailable (W3B-7011), Denied (W3B-7001, W3B-7002) and InvalidInput (W3B-7016).
     """
     ca = os.environ.get("W3BSTREAM_CA")
     try:
         bundle = Path(ca).read_bytes() if ca else None
     except OSError as error:
-        raise InvalidInput("W3B-7016", f"W3BSTREAM_CA: {error}") from error
-    return Client(target or _target(), api_key or _key(), ca=bundle)
-
-
-def read_text(path: Path) -> str:
-    """A user's text file. Raises InvalidInput (W3B-7016)."""
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput("W3B-7016", f"{path} cannot be read: {error}") from error
+        raise unreadable(Path(ca or ""), error) from error
+    return Client(target or _target(), _key(api_key), ca=bundle)

@@ -20,6 +20,8 @@ from verifier.errors import W3bstreamError
 
 PIPE_WIDTH = 200
 """Columns where the output is no terminal, so that ids are not cut."""
+NARROW = 120
+"""Below so many columns ids in tables are shortened."""
 JSON_FLAG = "w3bstream.json"
 
 STATE_STYLE = {
@@ -93,6 +95,11 @@ def state_text(name: str) -> Text:
     """A state in its colour; the enum's prefix left out."""
     short = name.rpartition("STATE_")[2] if "STATE_" in name else name.rpartition("STATUS_")[2]
     return Text(short, STATE_STYLE.get(short, ""))
+
+
+def shown_id(identity: str, out: Console) -> str:
+    """An id as a table's cell: whole, or below 120 columns as 12 hex digits and an ellipsis."""
+    return f"{identity[:14]}…" if out.width < NARROW and len(identity) > 15 else identity
 
 
 def table(*columns: str, title: str = "") -> Table:

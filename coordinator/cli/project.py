@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from coordinator.api.client import Client
 from coordinator.cli import keyring
-from coordinator.cli.options import ApiKey, IdempotencyKey, Json, Target, connect, read_text
-from coordinator.cli.output import as_dict, console, fields_table, print_json, state_text, table, when
+from coordinator.cli.lookup import project_id
+from coordinator.cli.options import ApiKey, IdempotencyKey, Json, Target, connect
+from coordinator.cli.output import as_dict, console, fields_table, print_json, shown_id, state_text, table, when
+from coordinator.cli.user_file import read_text
 from verifier.errors import InvalidInput, NotFound, Unavailable, W3bstreamError
 from verifier.reading import KeyType
 from w3bstream.v1 import project_pb2
 
 app = typer.Typer(no_args_is_help=True, help="Projects: whose devices, what is proven, which assurance.")
-ProjectId = Annotated[int, typer.Argument(help="Project id.", show_default=False)]
+ProjectId = Annotated[str, typer.Argument(help="Project id or name.", show_default=False)]
 POLL_SECONDS = 0.5
 
 
@@ -66,14 +68,34 @@ def create(
         console().print(f"created project {project.id} ({project.name})")
 
 
-def _by_name(client: Client, file: Path, text: str) -> int:
-    """The id of the project that the file names."""
+def _mapping(file: Path, text: str) -> dict[str, Any]:
+    """The file's fields, so that the plainest mistakes are said in a newcomer's words. Raises InvalidInput (W3B-2001)."""
     import yaml
 
     try:
-        name = yaml.safe_load(text)["name"]
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise InvalidInput("W3B-2001", f"{file} names no project: {error}", field="name") from error
+        found = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}: " if mark else ""
+        problem = error.problem or error.context or "this is no YAML"
+        said = "a tab; indent with spaces" if "'\\t'" in problem else f"this is no YAML: {problem}"
+        raise InvalidInput("W3B-2001", f"{file}: {where}{said}") from error
+    except yaml.YAMLError as error:
+        raise InvalidInput("W3B-2001", f"{file}: this is no YAML: {error}") from error
+    if found is None:
+        raise InvalidInput("W3B-2001", f"{file}: the file is empty")
+    if not isinstance(found, dict):
+        raise InvalidInput(
+            "W3B-2001", f"{file}: the file must be a mapping that begins with schema: w3bstream/v1", field="schema"
+        )
+    return found
+
+
+def _by_name(client: Client, file: Path, fields: dict[str, Any]) -> int:
+    """The id of the project that the file names."""
+    name = fields.get("name")
+    if not isinstance(name, str) or not name:
+        raise InvalidInput("W3B-2001", f"{file}: the field name is missing or no text", field="name")
     for project in client.projects():
         if project.name == name:
             return project.id
@@ -99,7 +121,9 @@ def _wait_published(client: Client, version: project_pb2.ProjectVersion, seconds
 def publish(
     *,
     file: Annotated[Path, typer.Argument(help="Project file (docs/reference/project-file.md).")],
-    project: Annotated[int, typer.Option("--project", "-p", help="Project id. Default: by the file's name.")] = 0,
+    project: Annotated[
+        str, typer.Option("--project", "-p", help="Project id or name. Default: by the file's name.")
+    ] = "",
     wait: Annotated[bool, typer.Option(help="Wait until the transaction is mined.")] = True,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 300.0,
     idempotency_key: IdempotencyKey = "",
@@ -109,9 +133,10 @@ def publish(
 ) -> None:
     """Publish the next version of a project from its file."""
     text = read_text(file)
+    fields = _mapping(file, text)
     with connect(target, api_key) as client:
-        project_id = project or _by_name(client, file, text)
-        version = client.publish_version(project_id, text, idempotency_key=idempotency_key)
+        number = project_id(client, project) or _by_name(client, file, fields)
+        version = client.publish_version(number, text, idempotency_key=idempotency_key)
         if wait:
             version = _wait_published(client, version, timeout)
     if json_output:
@@ -137,22 +162,23 @@ def _print_project(project: project_pb2.Project, *, as_json: bool) -> None:
 def pause(project: ProjectId, json_output: Json = False, target: Target = None, api_key: ApiKey = None) -> None:
     """Stop intake and new tasks; what was accepted goes on."""
     with connect(target, api_key) as client:
-        _print_project(client.pause_project(project), as_json=json_output)
+        _print_project(client.pause_project(project_id(client, project)), as_json=json_output)
 
 
 @app.command(epilog="Example: w3bstream project resume 1")
 def resume(project: ProjectId, json_output: Json = False, target: Target = None, api_key: ApiKey = None) -> None:
     """Resume a paused project."""
     with connect(target, api_key) as client:
-        _print_project(client.resume_project(project), as_json=json_output)
+        _print_project(client.resume_project(project_id(client, project)), as_json=json_output)
 
 
 @app.command(epilog="Example: w3bstream project get 1")
 def get(project: ProjectId, json_output: Json = False, target: Target = None, api_key: ApiKey = None) -> None:
     """Show a project, its versions and its intake."""
     with connect(target, api_key) as client:
-        found = client.get_project(project)
-        intake = client.get_intake(project)
+        number = project_id(client, project)
+        found = client.get_project(number)
+        intake = client.get_intake(number)
     if json_output:
         print_json({**as_dict(found), "intake": as_dict(intake)})
         return
@@ -179,7 +205,7 @@ def get(project: ProjectId, json_output: Json = False, target: Target = None, ap
         programs = ", ".join(f"{program.name} ({program.kind})" for program in each.programs)
         window = f"{each.window_capacity} / {each.window_seconds} s"
         cells = (str(each.version), state_text(_version_state(each)), str(each.devices), window, programs)
-        rows.add_row(*cells, each.config_hash, each.transaction_hash)
+        rows.add_row(*cells, shown_id(each.config_hash, out), shown_id(each.transaction_hash, out))
     out.print(rows)
 
 

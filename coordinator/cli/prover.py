@@ -8,10 +8,13 @@ import typer
 from rich.text import Text
 
 from coordinator.cli.options import ApiKey, Json, Target, connect
-from coordinator.cli.output import as_dict, console, print_json, state_text, table, when
+from coordinator.cli.output import as_dict, console, print_json, shown_id, state_text, table, when
 from w3bstream.v1 import prover_pb2
 
 app = typer.Typer(no_args_is_help=True, help="Provers and their status.")
+
+DETAILS_WIDTH = 140
+"""Columns from which `prover list` has room for heartbeat, address and trust."""
 
 
 def _status(status: prover_pb2.ProverStatus.ValueType) -> Text:
@@ -32,14 +35,15 @@ def list_provers(
     if json_output:
         print_json({"provers": [as_dict(prover) for prover in provers]})
         return
-    rows = table("id", "kind", "status", "task", "verified", "failed", "on chain", "heartbeat", "paid to", "trust")
+    out = console()
+    details = ("heartbeat", "paid to", "trust") if out.width >= DETAILS_WIDTH else ()
+    rows = table("id", "kind", "status", "task", "verified", "failed", "on chain", *details)
     for each in provers:
         status = _status(each.status).append(" (draining)" if each.draining else "")
         counts = (str(each.verified), str(each.failed), "yes" if each.registered else "no")
-        rows.add_row(
-            each.id, each.kind, status, each.task_id, *counts, when(each.heartbeat_at), each.address, each.trust
-        )
-    console().print(rows)
+        more = (when(each.heartbeat_at), each.address, each.trust)[: len(details)]
+        rows.add_row(each.id, each.kind, status, shown_id(each.task_id, out), *counts, *more)
+    out.print(rows)
 
 
 @app.command(epilog="Example: w3bstream prover watch --after 0")

@@ -8,19 +8,22 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from coordinator.api.client import Client
+from coordinator.cli.lookup import project_id, task_id
 from coordinator.cli.options import ApiKey, IdempotencyKey, Json, ProjectOption, Target, connect
-from coordinator.cli.output import console, fields_table, print_json, state_text, table, when
+from coordinator.cli.output import console, fields_table, print_json, shown_id, state_text, table, when
 from coordinator.cli.wire_file import wire_readings
 from verifier.errors import InvalidInput
 from w3bstream.v1 import task_pb2
 
 app = typer.Typer(no_args_is_help=True, help="Tasks: one window of readings, proven and settled once.")
-TaskId = Annotated[str, typer.Argument(help="Task id, 0x and 64 hex digits.", show_default=False)]
+TaskId = Annotated[str, typer.Argument(help="Task id, or its first 6 hex digits or more.", show_default=False)]
+ENDED = ("FINAL", "FAILED", "EXPIRED", "CANCELLED")
 WATCHED = 30
 """Tasks that the live view shows."""
 
@@ -33,12 +36,13 @@ def _result(task: task_pb2.Task) -> str:
     return ", ".join(f"{field.name} {field.value}" for field in task.result)
 
 
-def _rows(tasks: list[task_pb2.Task]) -> Table:
+def _rows(tasks: list[task_pb2.Task], out: Console) -> Table:
     rows = table("task", "project", "state", "window", "readings", "result", "created")
     for each in tasks:
         window = f"{each.window_start}–{each.window_end - 1}"
         project = f"{each.project_id} v{each.project_version}"
-        rows.add_row(each.id, project, _state(each), window, str(each.count), _result(each), when(each.created_at))
+        cells = (project, _state(each), window, str(each.count), _result(each), when(each.created_at))
+        rows.add_row(shown_id(each.id, out), *cells)
     return rows
 
 
@@ -58,19 +62,21 @@ def submit(
     """Close the open window now, and print the tasks that came of it."""
     published = list(wire_readings(readings)) if readings else []
     with connect(target, api_key) as client:
-        answer = client.submit_task(project, published, idempotency_key=idempotency_key, timeout=timeout)
+        number = project_id(client, project)
+        answer = client.submit_task(number, published, idempotency_key=idempotency_key, timeout=timeout)
     if json_output:
         print_json(answer)
         return
-    console().print(_rows(list(answer.tasks)))
-    console().print(f"next: w3bstream task watch --project {project} --until-settled")
+    out = console()
+    out.print(_rows(list(answer.tasks), out))
+    out.print(f"next: w3bstream task watch --project {project} --until-settled")
 
 
 @app.command(epilog="Example: w3bstream task get 0x3f…")
 def get(task: TaskId, json_output: Json = False, target: Target = None, api_key: ApiKey = None) -> None:
     """Show a task: its result, attempts, transactions and timeline."""
     with connect(target, api_key) as client:
-        found = client.get_task(task)
+        found = client.get_task(task_id(client, task))
     if json_output:
         print_json(found)
         return
@@ -105,7 +111,9 @@ def get(task: TaskId, json_output: Json = False, target: Target = None, api_key:
     out.print(attempts)
     sent = table("purpose", "state", "block", "gas", "transaction", title="\nTransactions")
     for tx in found.transactions:
-        sent.add_row(tx.purpose, state_text(tx.state), str(tx.block_number or ""), str(tx.gas_used or ""), tx.hash)
+        sent.add_row(
+            tx.purpose, state_text(tx.state), str(tx.block_number or ""), str(tx.gas_used or ""), shown_id(tx.hash, out)
+        )
     out.print(sent)
     timeline = table("at", "what", "from", "to", "reason", title="\nTimeline")
     for event in found.timeline:
@@ -132,7 +140,7 @@ def _moment(text: str, option: str) -> datetime | None:
 @app.command("list", epilog="Example: w3bstream task list --project 1 --state FAILED --state EXPIRED")
 def list_tasks(
     *,
-    project: Annotated[int, typer.Option("--project", "-p", help="Only this project; 0: all.")] = 0,
+    project: Annotated[str, typer.Option("--project", "-p", help="Only this project, its id or name.")] = "",
     state: Annotated[list[str] | None, typer.Option("--state", help="Only this state; give it once for each.")] = None,
     after: Annotated[str, typer.Option(help="Created after this ISO 8601 time (UTC unless it says so).")] = "",
     before: Annotated[str, typer.Option(help="Created before this time.")] = "",
@@ -145,7 +153,7 @@ def list_tasks(
     """List tasks, newest first, with the counts by state."""
     with connect(target, api_key) as client:
         found = client.list_tasks(
-            project_id=project,
+            project_id=project_id(client, project),
             states=[name.upper() for name in state or ()],
             created_after=_moment(after, "after"),
             created_before=_moment(before, "before"),
@@ -155,9 +163,10 @@ def list_tasks(
     if json_output:
         print_json(found)
         return
-    console().print(_rows(list(found.tasks)))
+    out = console()
+    out.print(_rows(list(found.tasks), out))
     counts = ", ".join(f"{count} {name}" for name, count in sorted(found.counts.items()))
-    console().print(f"\nin all: {counts or 'none'}")
+    out.print(f"\nin all: {counts or 'none'}")
     if found.next_page_token:
         console(stderr=True).print(f"more: --page {found.next_page_token}", soft_wrap=True)
 
@@ -173,7 +182,7 @@ def cancel(
 ) -> None:
     """Cancel a task that is not satisfied yet."""
     with connect(target, api_key) as client:
-        cancelled = client.cancel_task(task, reason)
+        cancelled = client.cancel_task(task_id(client, task), reason)
     if json_output:
         print_json(cancelled)
     else:
@@ -183,11 +192,17 @@ def cancel(
 @app.command(epilog="Example: w3bstream task watch --project 1 --until-settled")
 def watch(
     *,
-    task: Annotated[str, typer.Argument(help="Task id; or give --project.")] = "",
-    project: Annotated[int, typer.Option("--project", "-p", help="Every task of this project.")] = 0,
-    after: Annotated[int, typer.Option(min=0, help="Begin after this event id; 0 is the first ever.")] = 0,
+    task: Annotated[str, typer.Argument(help="Task id, or how it begins; or give --project.")] = "",
+    project: Annotated[str, typer.Option("--project", "-p", help="Every task of this project, its id or name.")] = "",
+    after: Annotated[
+        int | None, typer.Option(min=0, help="Begin after this event id; 0, the first ever, is the default.")
+    ] = None,
     until_settled: Annotated[
-        bool, typer.Option("--until-settled", help="With --project: end when every task has ended.")
+        bool,
+        typer.Option(
+            "--until-settled",
+            help="With --project: end when every task has ended. Tasks that ended earlier are left out without --after.",
+        ),
     ] = False,
     json_output: Json = False,
     target: Target = None,
@@ -195,7 +210,12 @@ def watch(
 ) -> None:
     """Follow a task until it ended, or a project, as it happens."""
     with connect(target, api_key) as client:
-        events = client.watch_tasks(task_id=task, project_id=project, after_event_id=after, until_settled=until_settled)
+        number, identity = project_id(client, project), task_id(client, task) if task else ""
+        past = _ended(client, number) if until_settled and number and not identity and after is None else set()
+        found = client.watch_tasks(
+            task_id=identity, project_id=number, after_event_id=after or 0, until_settled=until_settled
+        )
+        events = (event for event in found if event.task_id not in past)
         if json_output:
             for event in events:
                 print_json(event)
@@ -205,22 +225,28 @@ def watch(
             for event in events:
                 at, what, source, goal, reason = _event_cells(event)
                 typer.echo(f"{at}  {event.task_id}  {what}  {source.plain or '-'} -> {goal.plain}  {reason}")
-        if task and not json_output:
-            _print_end(client, task)
+        if identity and not json_output:
+            _print_end(client, identity)
+
+
+def _ended(client: Client, project: int) -> set[str]:
+    """Ids of the project's tasks that have ended by now."""
+    return {each.id for each in client.tasks(project_id=project, states=ENDED)}
 
 
 def _live(events: Iterable[task_pb2.TaskEvent]) -> None:
     """One line a task, brought up to date with each event."""
     latest: dict[str, tuple[Text, str, str]] = {}
-    with Live(console=console(), refresh_per_second=8) as view:
+    out = console()
+    with Live(console=out, refresh_per_second=8) as view:
         for event in events:
             at, what, _, goal, reason = _event_cells(event)
             state = goal if event.subject == "task" else latest.get(event.task_id, (Text(""), "", ""))[0]
             latest.pop(event.task_id, None)
             latest[event.task_id] = (state, f"{what} {goal.plain}: {reason}", at)
             rows = table("task", "state", "last change", "at")
-            for task_id, cells in list(latest.items())[-WATCHED:]:
-                rows.add_row(task_id, *cells)
+            for identity, cells in list(latest.items())[-WATCHED:]:
+                rows.add_row(shown_id(identity, out), *cells)
             view.update(rows)
 
 

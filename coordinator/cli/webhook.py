@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli.options import ApiKey, IdempotencyKey, Json, ProjectOption, Target, connect, read_text
+from coordinator.cli.lookup import project_id
+from coordinator.cli.options import ApiKey, IdempotencyKey, Json, ProjectOption, Target, connect
 from coordinator.cli.output import as_dict, console, print_json, state_text, table, when
+from coordinator.cli.user_file import read_text
 from verifier.errors import InvalidInput
 from w3bstream.v1 import webhook_pb2
 
@@ -40,7 +42,7 @@ def create(
 ) -> None:
     """Register an endpoint."""
     with connect(target, api_key) as client:
-        made = client.create_webhook(project, url, event or (), idempotency_key=idempotency_key)
+        made = client.create_webhook(project_id(client, project), url, event or (), idempotency_key=idempotency_key)
     _print_secret(made, as_json=json_output)
 
 
@@ -50,7 +52,7 @@ def list_webhooks(
 ) -> None:
     """List a project's endpoints."""
     with connect(target, api_key) as client:
-        found = client.list_webhooks(project)
+        found = client.list_webhooks(project_id(client, project))
     if json_output:
         print_json({"webhooks": [as_dict(webhook) for webhook in found]})
         return
@@ -75,7 +77,8 @@ def deliveries(
 ) -> None:
     """List messages and every try to deliver them, newest first."""
     with connect(target, api_key) as client:
-        found = client.list_deliveries(project, webhook_id=webhook, state=state, page_size=limit, page_token=page)
+        number = project_id(client, project)
+        found = client.list_deliveries(number, webhook_id=webhook, state=state, page_size=limit, page_token=page)
     if json_output:
         print_json(found)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from coordinator.cli.user_file import unreadable
 from verifier.errors import InvalidInput, W3bstreamError
 from verifier.reading import MAX_PAYLOAD, Reading
 
@@ -27,4 +28,6 @@ def wire_readings(path: Path) -> Iterator[bytes]:
                 yield head + payload
                 at += HEAD + size
     except OSError as error:
-        raise InvalidInput("W3B-7016", f"{path} cannot be read: {error}", field="file") from error
+        raise unreadable(path, error) from error
+    if not at:
+        raise InvalidInput("W3B-7016", f"{path} is empty", field="file")

@@ -52,7 +52,7 @@ class DaClient(Client):
             addresses = await checked_da_addresses(host, port, self._policy, self._resolve)
         except Refused as error:
             if self.refusal is None:
-                log.error("da_address_refused", code=error.code, reason=error.message)
+                log.warning("da_address_refused", code=error.code, reason=error.message)
             self.refusal = error
             raise
         self.refusal = None

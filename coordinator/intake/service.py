@@ -4,6 +4,7 @@ publishes."""
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,12 +23,15 @@ from coordinator.intake.stream import DaStream, JetStream, Published
 from coordinator.intake.version_terms import load_admission, newest_version
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import ProjectRow, ProjectVersionRow, StreamCursorRow
+from coordinator.projects.da_url import EMBEDDED, da_policy
 from coordinator.projects.programs import Manifest
 from coordinator.settings import Settings
+from coordinator.webhooks.ssrf import UrlPolicy
 from verifier.errors import NotFound
 from verifier.reading import Reading
 
-Connect = Callable[[str, Path | None], Awaitable[DaStream]]
+Connect = Callable[[str, Path | None, UrlPolicy | None], Awaitable[DaStream]]
+"""Connects to (URL, credentials file); the policy guards a project's own URL, None is the operator's."""
 LOOK_SECONDS = 1.0
 """How often the projects are looked at when nothing in this process changed the ledger."""
 SETTLE_SECONDS = 0.02
@@ -69,7 +73,8 @@ class Intake:
         self._programs = programs
         self._pool = CryptoPool(workers)
         self._streams: dict[tuple[str, str], DaStream] = {}
-        self._connecting = asyncio.Lock()
+        self._connecting: defaultdict[tuple[str, str], asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._da_policy = da_policy(settings)
         self._readers: dict[int, tuple[ProjectReader, asyncio.Task[None]]] = {}
         self._seen: dict[int, _Due] = {}
         self._stopping = asyncio.Event()
@@ -115,13 +120,13 @@ class Intake:
     async def publish(self, project_id: int, readings: Sequence[Reading]) -> list[Published]:
         """Store checked readings of one project in its stream; durable when this returns.
 
-        Raises Unavailable (W3B-1008) and NotFound (W3B-1006).
+        Raises Unavailable (W3B-1008), NotFound (W3B-1006) and Refused (W3B-1013).
         """
         await self.end(project_id)
         return await (await self._stream_of(project_id)).publish(readings)
 
     async def end(self, project_id: int) -> int:
-        """First stream position that is not taken yet. Raises Unavailable (W3B-1008) and NotFound (W3B-1006)."""
+        """First stream position that is not taken yet. Raises Unavailable (W3B-1008), NotFound (W3B-1006), Refused."""
         stream = await self._stream_of(project_id)
         state = await stream.state(project_id)
         if state is None:
@@ -191,10 +196,16 @@ class Intake:
         if row is None:
             raise NotFound("W3B-1006", f"project {project_id} has no published version", field="project")
         da = row.config.get("da", {})
-        url, credentials = str(da.get("url", "embedded")), str(da.get("credentials") or "")
-        async with self._connecting:
-            key = (url, credentials)
-            if key not in self._streams:
-                path = self._settings.home / "credentials" / credentials if credentials else None
-                self._streams[key] = await self._connect(self._nats_url if url == "embedded" else url, path)
-            return self._streams[key]
+        key = url, credentials = str(da.get("url", EMBEDDED)), str(da.get("credentials") or "")
+        # One lock a DA layer: a server that is slow to answer holds up the projects that name it, and no other.
+        if key not in self._streams:
+            async with self._connecting[key]:
+                if key not in self._streams:
+                    self._streams[key] = await self._connected(url, credentials)
+        return self._streams[key]
+
+    async def _connected(self, url: str, credentials: str) -> DaStream:
+        path = self._settings.home / "credentials" / credentials if credentials else None
+        if url == EMBEDDED:
+            return await self._connect(self._nats_url, path, None)
+        return await self._connect(url, path, self._da_policy)

@@ -16,13 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import nats
 import nats.errors
 import structlog
 from nats.js import api
 from nats.js import errors as js_errors
 
-from verifier.errors import NotFound, Unavailable
+from coordinator.intake.da_client import DaClient
+from coordinator.webhooks.ssrf import UrlPolicy
+from verifier.errors import NotFound, Refused, Unavailable
 from verifier.reading import Reading
 
 if TYPE_CHECKING:
@@ -129,11 +130,13 @@ def stream_name(project_id: int) -> str:
 
 
 @contextmanager
-def _unavailable(what: str) -> Iterator[None]:
-    """Turn the client's errors into W3B-1008; the text holds no URL, which may carry a password."""
+def _unavailable(what: str, client: Any) -> Iterator[None]:
+    """Turn the client's errors into W3B-1008, or the W3B-1013 behind them; no text holds a URL's password."""
     try:
         yield
     except (nats.errors.Error, js_errors.Error, OSError, TimeoutError) as error:
+        if client.refusal is not None:
+            raise client.refusal from error
         raise Unavailable("W3B-1008", f"{what}: {type(error).__name__} {error}".rstrip(), field="da.url") from error
 
 
@@ -147,8 +150,12 @@ class JetStream:
         """Counts reconnections; a consumer of an older one is stale."""
 
     @classmethod
-    async def connect(cls, url: str, credentials: Path | None = None) -> JetStream:
-        """Connect to `url` (`nats://` or `tls://`), with a NATS `.creds` file if given. Raises Unavailable W3B-1008."""
+    async def connect(cls, url: str, credentials: Path | None = None, policy: UrlPolicy | None = None) -> JetStream:
+        """Connect to `url` (`nats://` or `tls://`), with a NATS `.creds` file if given.
+
+        Parameters: `policy` says what a project's own URL may reach; None is the operator's, which is not guarded.
+        Raises Unavailable (W3B-1008) and Refused (W3B-1013).
+        """
         made: list[JetStream] = []
 
         async def on_reconnect() -> None:
@@ -160,17 +167,22 @@ class JetStream:
             log.warning("da_disconnected", code="W3B-1008")
 
         async def on_error(error: Exception) -> None:
-            if not isinstance(error, OSError):  # a refused reconnection, four a second while the server is down
+            if not isinstance(
+                error, OSError | Refused
+            ):  # a refused reconnection, four a second while the server is down
                 log.warning("da_client_error", code="W3B-1008", error=type(error).__name__)
 
-        options: dict[str, Any] = {"user_credentials": str(credentials)} if credentials else {}
-        with _unavailable("cannot connect to the DA layer"):
+        options: dict[str, Any] = {"reconnect_time_wait": RECONNECT_SECONDS}
+        if credentials:
+            options["user_credentials"] = str(credentials)
+        client = DaClient(policy)
+        with _unavailable("cannot connect to the DA layer", client):
             async with asyncio.timeout(CONNECT_SECONDS):
-                client = await nats.connect(
+                await client.require_allowed(url)
+                await client.connect(
                     url,
                     name="w3bstream-coordinator",
                     max_reconnect_attempts=-1,
-                    reconnect_time_wait=RECONNECT_SECONDS,
                     ping_interval=5,
                     connect_timeout=2,
                     reconnected_cb=on_reconnect,
@@ -203,12 +215,12 @@ class JetStream:
             duplicate_window=DEDUPE_SECONDS,
             first_seq=first_position if first_position > 1 else None,
         )
-        with _unavailable(f"cannot make stream {stream_name(project_id)}"):
+        with _unavailable(f"cannot make stream {stream_name(project_id)}", self._client):
             await self._js.add_stream(config)
 
     async def state(self, project_id: int) -> StreamState | None:
         """First and last position of the project's stream, or None when there is no stream."""
-        with _unavailable(f"cannot look at stream {stream_name(project_id)}"):
+        with _unavailable(f"cannot look at stream {stream_name(project_id)}", self._client):
             try:
                 info = await self._js.stream_info(stream_name(project_id))
             except js_errors.NotFoundError:
@@ -217,7 +229,7 @@ class JetStream:
 
     async def message_at(self, project_id: int, position: int) -> bytes | None:
         """The bytes at `position`, or None."""
-        with _unavailable(f"cannot read stream {stream_name(project_id)}"):
+        with _unavailable(f"cannot read stream {stream_name(project_id)}", self._client):
             try:
                 message = await self._js.get_msg(stream_name(project_id), position)
             except js_errors.NotFoundError:
@@ -234,7 +246,7 @@ class JetStream:
     async def _publish_some(self, readings: Sequence[Reading], before: Sequence[Published]) -> list[Published]:
         waiting: list[asyncio.Future[Any]] = []
         try:
-            with _unavailable("cannot publish"):
+            with _unavailable("cannot publish", self._client):
                 for reading in readings:
                     waiting.append(
                         await self._js.publish_async(
@@ -268,7 +280,7 @@ class JetStream:
     async def consume(self, project_id: int, start: int) -> JetStreamConsumer:
         """Make the durable consumer anew at `start`."""
         name = stream_name(project_id)
-        with _unavailable(f"cannot consume stream {name}"):
+        with _unavailable(f"cannot consume stream {name}", self._client):
             try:
                 await self._js.delete_consumer(name, CONSUMER)
             except js_errors.NotFoundError:
@@ -288,7 +300,7 @@ class JetStream:
 
     async def trim(self, project_id: int, below: int) -> None:
         """Purge messages below `below`."""
-        with _unavailable(f"cannot trim stream {stream_name(project_id)}"):
+        with _unavailable(f"cannot trim stream {stream_name(project_id)}", self._client):
             await self._js.purge_stream(stream_name(project_id), seq=below)
 
 
@@ -338,7 +350,7 @@ class JetStreamConsumer:
         until = loop.time() + wait_seconds
         taken: list[StreamMessage] = []
         while True:
-            with _unavailable(f"cannot read stream {self._stream}"):
+            with _unavailable(f"cannot read stream {self._stream}", self._client):
                 while self._arrived and len(taken) < limit:
                     await self._take(self._arrived.popleft(), taken)
                 if taken:
@@ -396,7 +408,7 @@ class JetStreamConsumer:
         """Acknowledge; a lost acknowledgement costs a redelivery only."""
         if not messages:
             return
-        with _unavailable(f"cannot acknowledge on stream {self._stream}"):
+        with _unavailable(f"cannot acknowledge on stream {self._stream}", self._client):
             for message in messages:
                 await self._client.publish(message.reply, b"+ACK")
         self._acked_below = max(self._acked_below, messages[-1].position + 1)
@@ -405,5 +417,5 @@ class JetStreamConsumer:
         """Stop listening; what was delivered and not acknowledged is read again later."""
         subscription, self._subscription = self._subscription, None
         if subscription is not None and self._client.is_connected:
-            with _unavailable("cannot unsubscribe"):
+            with _unavailable("cannot unsubscribe", self._client):
                 await subscription.unsubscribe()

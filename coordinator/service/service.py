@@ -19,6 +19,7 @@ from coordinator.api.auth import KEY_FILE, bootstrap_admin_key
 from coordinator.api.program_outputs import manifest_outputs
 from coordinator.api.server import ApiServer
 from coordinator.api.surroundings import ComponentStatus
+from coordinator.api.tls import require_safe, server_credentials
 from coordinator.dispatch.dispatcher import Dispatcher
 from coordinator.dispatch.pool import ProverPool
 from coordinator.dispatch.ray_pool import RayPool
@@ -79,7 +80,7 @@ class Service:
         self.ledger = Ledger(settings.ledger)
         """The database of record."""
         self.target = ""
-        """Where the API listens, `host:port`."""
+        """Where the API listens, `host:port`, or `https://host:port` with TLS."""
         self.chain_rpc_url = settings.chain_rpc_url
         """URL of the chain's JSON-RPC."""
         self.pool: ProverPool
@@ -104,7 +105,7 @@ class Service:
         """Start every part; the API answers when this returns, while Ray and the programs' keys are still coming up.
 
         Raises Unavailable (W3B-8001, W3B-8002, W3B-5001), Conflict (W3B-5004) and InvalidInput (W3B-5010, a chain that
-        does not say what is final); what was started is stopped again.
+        does not say what is final; W3B-7016, W3B-7019, TLS); what was started is stopped again.
         """
         try:
             await self._start()
@@ -114,6 +115,9 @@ class Service:
 
     async def _start(self) -> None:
         home = self.settings.home
+        # Before anything starts: settings that cannot be served are refused in a moment.
+        self._tls = server_credentials(self.settings)
+        require_safe(self.settings, tls=self._tls is not None)
         self._closing.callback(_Lock(home).release)
         # Every process of ours, Ray's workers too, must find the same home.
         os.environ["W3BSTREAM_HOME"] = str(home)
@@ -186,15 +190,15 @@ class Service:
         self._keep("dispatch", self._dispatcher.run, self._dispatcher.stop)
 
     def _start_webhooks(self) -> None:
-        guard = GuardedClient(UrlPolicy(allow_loopback=self.settings.allow_loopback_webhooks))
+        guard = GuardedClient(UrlPolicy(allow_loopback=self.settings.loopback_webhooks))
         sender = WebhookSender(self.ledger, guard, cap=self.settings.webhook_cap)
         self._keep("webhooks", sender.run, sender.stop)
 
     async def _start_api(self) -> None:
-        api = ApiServer(self.ledger, self.settings, intake=self._intake, installation=self)
-        host, port = await api.start()
+        api = ApiServer(self.ledger, self.settings, intake=self._intake, installation=self, tls=self._tls)
+        await api.start()
         self._closing.push_async_callback(api.stop)
-        self.target = f"{host}:{port}"
+        self.target = api.target
 
     def _keep(
         self, name: str, run: Callable[[], Coroutine[Any, Any, None]], stop: Callable[[], Awaitable[None] | None]
@@ -265,8 +269,10 @@ async def _serve(settings: Settings) -> None:
         await asyncio.gather(starting, return_exceptions=True)
         waiting.cancel()
         return
+    if (failed := starting.exception()) is not None:  # what was started is stopped again already
+        waiting.cancel()
+        raise failed
     try:
-        starting.result()
         sys.stdout.write(
             f"The API listens on {service.target}; the first admin key is in {settings.home / KEY_FILE}.\n"
             f"Logs: {settings.home / 'logs' / 'service.log'}. Ctrl-C ends the service.\n"

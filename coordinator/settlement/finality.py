@@ -71,10 +71,8 @@ async def finality_of(chain: Chain, depth: int) -> Finality:
         return Finality("rpc-finalized")
     if depth > 0:
         return Finality("rpc-depth", depth)
-    message = (
-        f"the chain does not know the block tag `{_TAG}` ({why}); set W3BSTREAM_FINALITY_DEPTH to a number of blocks"
-    )
-    raise InvalidInput("W3B-5010", message, field="finality_depth")
+    message = f"the chain does not know the block tag `{_TAG}` ({why})"
+    raise InvalidInput("W3B-5010", f"{message}; set W3BSTREAM_FINALITY_DEPTH", field="finality_depth")
 
 
 def _is_unknown_tag(error: RpcRefused) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -46,6 +47,8 @@ class RpcLimits:
     """Requests in one batch."""
     response_bytes: int = 25_000_000
     """All results of one batch together."""
+    batch_seconds: float = 10.0
+    """Time for one batch; what is not begun by then is answered -32005."""
     call_gas: int = 50_000_000
     """Gas of an eth_call."""
 
@@ -121,27 +124,54 @@ def _keccak(values: list[Any]) -> str:
 class RpcServer:
     """The HTTP application of one node."""
 
-    def __init__(self, methods: dict[str, Method], limits: RpcLimits, hosts: frozenset[str]) -> None:
+    def __init__(
+        self,
+        methods: dict[str, Method],
+        limits: RpcLimits,
+        hosts: frozenset[str],
+        origins: frozenset[str] = frozenset(),
+    ) -> None:
+        """`hosts` are the HTTP Host names that are answered, `origins` the web origins whose pages may call."""
         self._methods = methods
         self._limits = limits
         self._hosts = hosts
+        self._origins = origins
 
     def application(self) -> web.Application:
-        """POST / answers JSON-RPC."""
+        """POST / answers JSON-RPC; OPTIONS / answers a browser's preflight for an allowed origin."""
         application = web.Application(client_max_size=self._limits.body_bytes)
         application.router.add_post("/", self._post)
+        application.router.add_options("/", self._preflight)
         return application
 
     async def _post(self, request: web.Request) -> web.Response:
+        headers = self._admitted(request)
+        # Any page may post text/plain or a form without asking first (a CORS "simple request"), but not JSON.
+        if request.content_type != "application/json":
+            raise web.HTTPUnsupportedMediaType(text="the Content-Type must be application/json\n")
+        answer = await self.answer(await request.read())
+        if answer is None:
+            return web.Response(status=204, headers=headers)
+        return web.Response(body=answer, content_type="application/json", headers=headers)
+
+    async def _preflight(self, request: web.Request) -> web.Response:
+        headers = self._admitted(request)
+        if headers:
+            headers |= {"Access-Control-Allow-Methods": "POST", "Access-Control-Allow-Headers": "Content-Type"}
+        return web.Response(status=204, headers=headers)
+
+    def _admitted(self, request: web.Request) -> dict[str, str]:
+        """Refuse foreign hosts and origins (403); returns the CORS headers (Fetch standard, §3.2) of the answer."""
         # A page in a browser can reach loopback under a name of its own (DNS rebinding): only known names pass.
         host = request.host.rsplit(":", 1)[0] if not request.host.endswith("]") else request.host
         if host not in self._hosts:
             raise web.HTTPForbidden(text="invalid host specified\n")
-        body = await request.read()
-        answer = await self.answer(body)
-        if answer is None:
-            return web.Response(status=204)
-        return web.Response(body=answer, content_type="application/json")
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return {}
+        if origin not in self._origins:
+            raise web.HTTPForbidden(text="origin not allowed\n")
+        return {"Access-Control-Allow-Origin": origin, "Vary": "Origin"}
 
     async def answer(self, body: bytes) -> bytes | None:
         """The response to one HTTP body, or `None` when it held only notifications."""
@@ -157,18 +187,22 @@ class RpcServer:
         if len(request) > self._limits.batch_items:
             error = RpcError(INVALID_REQUEST, f"batch too large: at most {self._limits.batch_items} requests")
             return _encode(_failed(None, error))
+        return await self._batch(request)
+
+    async def _batch(self, request: list[Any]) -> bytes | None:
+        """The responses in order, as long as size and time last."""
         parts: list[bytes] = []
-        size = 0
+        size, ends = 0, time.monotonic() + self._limits.batch_seconds
         for item in request:
             if size > self._limits.response_bytes:
-                identifier = item.get("id") if isinstance(item, dict) else None
-                response = _failed(identifier, RpcError(LIMIT_EXCEEDED, "batch response too large"))
+                answered = _spent(item, "batch response too large")
+            elif time.monotonic() >= ends:
+                answered = _spent(item, f"batch took longer than {self._limits.batch_seconds:g} s: send fewer calls")
             else:
                 answered = await self._one(item)
-                if answered is None:
-                    continue
-                response = answered
-            parts.append(_encode(response))
+            if answered is None:
+                continue
+            parts.append(_encode(answered))
             size += len(parts[-1])
         return b"[" + b",".join(parts) + b"]" if parts else None
 
@@ -208,6 +242,13 @@ class RpcServer:
 
 def _failed(identifier: Any, error: RpcError) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": identifier, "error": error.to_json()}
+
+
+def _spent(item: Any, message: str) -> dict[str, Any] | None:
+    """The refusal of a call of a batch that has used up its share; `None` for a notification."""
+    if isinstance(item, dict) and "id" not in item:
+        return None
+    return _failed(item["id"] if isinstance(item, dict) else None, RpcError(LIMIT_EXCEEDED, message))
 
 
 def _encode(response: dict[str, Any]) -> bytes:

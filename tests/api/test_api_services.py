@@ -15,6 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from sqlmodel import select
 
+from coordinator.api import server as api_server
+from coordinator.api.client import Client
 from coordinator.api.surroundings import ComponentStatus
 from coordinator.ledger.tables import (
     AttemptRow,
@@ -266,7 +268,7 @@ def test_status_tells_each_part(live: Live) -> None:
     assert status.started_at.seconds > 1_700_000_000
 
 
-def test_health_and_reflection_need_no_key(live: Live) -> None:
+def test_a_health_check_needs_no_key(live: Live) -> None:
     with grpc.insecure_channel(live.target) as channel:
         health = health_pb2_grpc.HealthStub(channel)
         for service in ("", "w3bstream.v1.TaskService"):
@@ -275,12 +277,39 @@ def test_health_and_reflection_need_no_key(live: Live) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             health.Check(health_pb2.HealthCheckRequest(service="w3bstream.v1.Nothing"))
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-        ask = reflection_pb2.ServerReflectionRequest(list_services="")
-        answers = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo(iter([ask]))
+
+
+def test_health_watches_and_reflection_take_any_key(live: Live) -> None:
+    metadata = (("authorization", f"Bearer {live.key('tasks:read')}"),)
+    ask = reflection_pb2.ServerReflectionRequest(list_services="")
+    with grpc.insecure_channel(live.target) as channel:
+        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), metadata=metadata)
+        assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
+        reflect = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
+        answers = reflect(iter([ask]), metadata=metadata)
         names = {service.name for service in next(answers).list_services_response.service}
+        watch.cancel()
     assert {
         f"w3bstream.v1.{name}Service" for name in ("Project", "Task", "Ingest", "Prover", "Webhook", "Admin")
     } <= names
+
+
+def test_streams_without_a_key_take_no_call_from_others(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many keyless streams as the server serves calls: all are refused, and a keyed call still goes through."""
+    monkeypatch.setattr(api_server, "MAX_CALLS", 8)
+    live.run(live.server.stop(0))
+    live.server = live.new_server()
+    host, port = live.run(live.server.start())
+    ask = reflection_pb2.ServerReflectionRequest(list_services="")
+    with grpc.insecure_channel(f"{host}:{port}") as channel, Client(f"{host}:{port}", live.admin_key) as client:
+        watch = health_pb2_grpc.HealthStub(channel).Watch
+        reflect = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo
+        opened = [watch(health_pb2.HealthCheckRequest()) for _ in range(8)] + [reflect(iter([ask])) for _ in range(8)]
+        for stream in opened:
+            with pytest.raises(grpc.RpcError) as caught:
+                next(stream)
+            assert caught.value.code() in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED)
+        assert client.get_status().chain_id == 4690
 
 
 def test_the_address_file_says_where_the_api_is(live: Live) -> None:

@@ -16,12 +16,14 @@ from pathlib import Path
 import pytest
 from api_live import Live, task_row
 from cli_run import Cli
+from rich.console import Console
 from sqlmodel import select
 from standardwebhooks import Webhook
 from typer.core import TyperGroup
 from typer.main import get_command
 
 from coordinator.cli import app
+from coordinator.cli.output import shown_id
 from coordinator.cli.reference import markdown
 from coordinator.ledger.tables import ProjectVersionRow, ProverRow, WebhookMessageRow
 
@@ -87,11 +89,13 @@ def test_as_a_process(live: Live) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("W3B-7002: ")
-    assert "Check that the key is whole" in done.stderr
+    assert "the API key is not whole" in done.stderr
+    assert "leave --api-key out" in done.stderr
     done = run_child("task", "fly")
     assert done.returncode == 2
     done = run_child("status", "--json", W3BSTREAM_HOME="/nonexistent")
     assert (done.returncode, json.loads(done.stderr)["error"]["code"]) == (1, "W3B-7011")
+    assert "check W3BSTREAM_HOME (now /nonexistent)" in json.loads(done.stderr)["error"]["next_step"]
 
 
 def test_a_project_from_nothing_to_published(live: Live, cli: Cli) -> None:
@@ -143,7 +147,54 @@ def test_a_bad_project_file(cli: Cli) -> None:
     assert cli("project", "publish", "bad.yaml", "--json", code=1).error["code"] == "W3B-2001"
     Path("worse.yaml").write_text("- 1")
     assert cli("project", "publish", "worse.yaml", "--json", code=1).error["code"] == "W3B-2001"
-    assert cli("project", "publish", "none.yaml", "--json", code=1).error["code"] == "W3B-7016"
+    none = cli("project", "publish", "none.yaml", "--json", code=1).error
+    assert (none["code"], none["message"], none["next_step"]) == (
+        "W3B-7016",
+        "there is no file none.yaml",
+        "Check the path.",
+    )
+    mapping = "the file must be a mapping that begins with schema: w3bstream/v1"
+    for text, message in (
+        ("", "the file is empty"),
+        ("# only this\n", "the file is empty"),
+        ("- 1\n", mapping),
+        ("a: 1\nb:\n\tc: 2\n", "line 3: a tab; indent with spaces"),
+        ("a: [\n", "line 2: this is no YAML: "),
+        ("a: 1\n", "the field name is missing or no text"),
+    ):
+        Path("bad.yaml").write_text(text)
+        error = cli("project", "publish", "bad.yaml", "--json", code=1).error
+        assert error["code"] == "W3B-2001"
+        assert error["message"].startswith(f"bad.yaml: {message}")
+
+
+def test_a_project_by_its_name(cli: Cli) -> None:
+    assert cli("project", "get", "weather", "--json").json["project"]["id"] == "1"
+    assert cli("task", "list", "--project", "weather", "--json").json["tasks"] == []
+    assert cli("task", "list", "--project", "snow", "--json", code=1).error["code"] == "W3B-2002"
+    for wrong in ("-1", "1.5", "My Project", str(1 << 64)):
+        error = cli("task", "list", f"--project={wrong}", "--json", code=1).error
+        assert error["code"] == ("W3B-2002" if wrong.isdigit() else "W3B-7008")
+
+
+def test_a_task_by_the_beginning_of_its_id(live: Live, cli: Cli) -> None:
+    first, twin = (task_row(n) for n in (1, 2))
+    first.id, twin.id = "0xabcdef1" + "0" * 57, "0xabcdef2" + "0" * 57
+    live.add(first, twin)
+    for given in ("0xabcdef1", "abcdef1", f"{first.id[:14]}…", first.id.upper().replace("X", "x")):
+        assert cli("task", "get", given, "--json").json["task"]["id"] == first.id
+    several = cli("task", "get", "0xabcdef", "--json", code=1).error
+    assert (several["code"], several["next_step"]) == ("W3B-7008", "Give more digits.")
+    assert cli("task", "get", "0x123456", "--json", code=1).error["code"] == "W3B-3003"
+    short = cli("task", "get", "0x12", "--json", code=1).error
+    assert (short["code"], short["message"]) == ("W3B-7008", "'0x12' is no task id (0x and 64 hex digits)")
+
+
+def test_ids_are_shortened_where_there_is_no_room() -> None:
+    identity = "0x27d0a887d20f" + "a" * 52
+    assert shown_id(identity, Console(width=119)) == "0x27d0a887d20f…"
+    assert shown_id(identity, Console(width=120)) == identity
+    assert shown_id("prover-1", Console(width=80)) == "prover-1"
 
 
 def test_tasks(live: Live, cli: Cli) -> None:
@@ -171,7 +222,7 @@ def test_tasks(live: Live, cli: Cli) -> None:
     found = cli("task", "get", first, "--json").json
     assert [event["target"] for event in found["timeline"]] == ["CANCELLED"]
     assert "CANCELLED" in cli("task", "get", first).out
-    assert cli("task", "get", "0x0", "--json", code=1).error["code"] == "W3B-3003"
+    assert cli("task", "get", f"0x{0:064x}", "--json", code=1).error["code"] == "W3B-3003"
     events = [json.loads(line) for line in cli("task", "watch", first, "--json").out.splitlines()]
     assert [(event["id"], event["target"]) for event in events] == [("1", "CANCELLED")]
     assert "OPEN -> CANCELLED" in cli("task", "watch", first).out
@@ -181,14 +232,15 @@ def test_tasks(live: Live, cli: Cli) -> None:
         cli("task", "cancel", task_row(number).id)
     lines = cli("task", "watch", "--project", "1", "--until-settled", "--after", "1", "--json").out.splitlines()
     assert len(lines) == 2
+    assert not cli("task", "watch", "--project", "1", "--until-settled", "--json").out
+    assert len(cli("task", "watch", "-p", "1", "--until-settled", "--after", "0", "--json").out.splitlines()) == 3
 
 
 def test_the_live_view_on_a_terminal(live: Live, cli: Cli) -> None:
-    live.add(task_row(1), task_row(2))
-    for number in (1, 2):
-        cli("task", "cancel", task_row(number).id)
+    live.add(task_row(1), task_row(2), task_row(3))
+    cli("task", "cancel", task_row(3).id)
     reader, terminal = pty.openpty()
-    done = subprocess.run(
+    watch = subprocess.Popen(
         [
             sys.executable,
             "-c",
@@ -201,13 +253,15 @@ def test_the_live_view_on_a_terminal(live: Live, cli: Cli) -> None:
         ],
         stdout=terminal,
         env=child_environment(W3BSTREAM_HOME=str(live.home), TERM="xterm", COLUMNS="160"),
-        timeout=60,
-        check=False,
     )
+    time.sleep(3)  # it must have seen that both are under way
+    for number in (1, 2):
+        cli("task", "cancel", task_row(number).id)
+    assert watch.wait(60) == 0
     os.close(terminal)
     shown = os.read(reader, 1 << 16).decode(errors="replace")
     os.close(reader)
-    assert done.returncode == 0
+    assert task_row(3).id not in shown
     assert task_row(1).id in shown
     assert task_row(2).id in shown
     assert "last change" in shown
@@ -318,7 +372,12 @@ def test_status_fails_when_a_part_is_down(live: Live, cli: Cli) -> None:
     assert "healthy" in cli("status").out
     live.site.parts = [ComponentStatus("nats", False, "does not answer")]
     assert "not healthy" in cli("status", code=1).out
+    assert f"id 4690, {live.site.chain_rpc_url}" in cli("status", code=1).out
     assert cli("status", "--json", code=1).json["components"][0]["healthy"] is False
+    live.site.parts = [ComponentStatus("ray", False, "0 of 2 workers ready, Ray is starting")]
+    page = cli("status", code=1).out
+    assert re.search(r"ray +starting +0 of 2", page)
+    assert "not healthy" not in page
 
 
 def test_wrong_usage(cli: Cli) -> None:

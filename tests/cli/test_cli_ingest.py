@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from decimal import Decimal
 from pathlib import Path
@@ -16,8 +17,10 @@ from sqlmodel import select
 
 from coordinator.api.client import Client
 from coordinator.cli.csv_source import Columns, Measurement, measurements
+from coordinator.cli.ingest import Totals, _refusal_lines
 from coordinator.cli.sequences import RowDigests, SequenceBook
 from coordinator.ledger.tables import ProjectRow, ReadingRow
+from verifier.error_codes import CODES
 from verifier.errors import Conflict, InvalidInput, Unavailable
 from verifier.reading import Reading
 
@@ -80,7 +83,11 @@ def test_a_file_is_signed_and_sent_once(live: Live, cli: Cli) -> None:
     assert [row[1] for row in stored(live, 26)[13:15]] == [8, 7]
     status = Client(live.target, live.admin_key).get_intake(1)
     assert (dict(status.refused), list(status.gaps)) == ({}, [])
-    assert "13 were sent before" in cli(*ARGUMENTS).out
+    assert cli(*ARGUMENTS).out == (
+        "nothing to send: all 13 rows were sent before (--again sends them as new readings)\n"
+    )
+    append(1, 13)
+    assert "next: w3bstream task submit --project 1 " in cli(*ARGUMENTS).out
 
 
 def test_two_files_follow_each_other(live: Live, cli: Cli) -> None:
@@ -138,6 +145,11 @@ def test_a_refused_reading_stops_and_is_sent_again_later(live: Live, cli: Cli) -
 
     write(5)
     switch("PAUSED")
+    shown = cli(*ARGUMENTS, code=1)
+    assert re.search(r"^  W3B-1006, lines 2 to 6: ", shown.out, re.MULTILINE)
+    assert "next:" not in shown.out
+    assert "5 refused, the first at line 2: " in shown.err
+    assert shown.err.rstrip().endswith(CODES["W3B-1006"].next_step)
     refused = cli(*ARGUMENTS, "--json", code=1)
     assert json.loads(refused.out)["refusals"][0]["line"] == 2
     assert refused.error["code"] == "W3B-7017"
@@ -170,6 +182,7 @@ def test_skip_refused_goes_on(live: Live, cli: Cli) -> None:
         ("timestamp,value\n99999999999999999999,1\n", "timestamp"),
         ("time,value\n1,1\n", "file"),
         ("", "file"),
+        ("timestamp,value\n", "file"),
         ("timestamp,value,device\n1,1,attic\n", "device"),
         ("timestamp,value\n1,1\n", "device"),
     ],
@@ -181,6 +194,54 @@ def test_a_bad_cell_sends_nothing(live: Live, cli: Cli, text: str, field: str) -
     assert (error["code"], error["field"]) == ("W3B-7016", field)
     assert not list(Path("keys").glob("*.sequences"))
     assert Client(live.target, live.admin_key).get_intake(1).next_position == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "advice"),
+    [
+        ("timestamp,value\n1,warm\n", "data.csv line 2, column value: 'warm' is no number", ""),
+        ("timestamp,value\n1,\n", "data.csv line 2, column value: the value is empty", ""),
+        ("timestamp,value\n1\n", "data.csv line 2 has 1 of 2 columns", ""),
+        ("timestamp,value\nnow,1\n", "data.csv line 2, column timestamp: 'now' is no whole number", "--time-format"),
+        ("timestamp,value\n", "data.csv has no rows", ""),
+        ("", "data.csv is empty", ""),
+    ],
+)
+def test_a_bad_file_is_said_in_plain_words(cli: Cli, text: str, message: str, advice: str) -> None:
+    Path("data.csv").write_text(text)
+    error = cli(*ARGUMENTS, "--device", "roof", "--json", code=1).error
+    assert error["message"] == message
+    assert advice in error["next_step"]
+
+
+def test_no_number_is_spent_on_an_unknown_project(cli: Cli) -> None:
+    write(4)
+    for project in ("9", "nowhere"):
+        error = cli("ingest", "data.csv", "-p", project, *ARGUMENTS[4:], "--json", code=1).error
+        assert error["code"] == "W3B-2002"
+    assert not list(Path("keys").glob("*.sequences"))
+    assert cli("ingest", "data.csv", "-p", "weather", *ARGUMENTS[4:], "--json").json["accepted"] == 4
+
+
+def test_a_key_that_may_only_send_is_enough(cli: Cli) -> None:
+    key = cli("keys", "api", "create", "gateway", "--scope", "ingest:write", "-p", "weather", "--json").json["secret"]
+    write(4)
+    assert cli(*ARGUMENTS, "--api-key", key, "--json").json["accepted"] == 4
+
+
+def test_refusals_that_say_the_same_share_a_line() -> None:
+    def refusal(line: int, message: str = "no") -> dict[str, object]:
+        return {"code": "W3B-1004", "message": message, "line": line}
+
+    lines = [2, 3, 4, 9, 12, 13]
+    totals = Totals(refused=20, refusals=[*(refusal(line) for line in lines), refusal(5, "other")])
+    assert list(_refusal_lines(totals, "line")) == [
+        "  W3B-1004, lines 2 to 4, 9 and 12 to 13: no",
+        "  W3B-1004, line 5: other",
+        "  and 13 more",
+    ]
+    scattered = Totals(refused=30, refusals=[refusal(line) for line in range(1, 60, 2)])
+    assert list(_refusal_lines(scattered, "line")) == ["  W3B-1004, lines 1, 3, 5, 7 and 26 more: no"]
 
 
 def test_wrong_options_are_said(cli: Cli) -> None:
@@ -197,6 +258,9 @@ def test_a_file_of_wire_readings(live: Live, cli: Cli) -> None:
     assert cli("ingest", "data.bin", "-p", "1", "--wire", "--json").json["duplicates"] == 5
     answer = cli("task", "submit", "-p", "1", "--readings", "data.bin", "--json").json
     assert [task["count"] for task in answer["tasks"]] == [5]
+    Path("empty.bin").touch()
+    empty = cli("ingest", "empty.bin", "-p", "1", "--wire", "--json", code=1).error
+    assert (empty["code"], empty["message"]) == ("W3B-7016", "empty.bin is empty")
     for bad in (b"".join(wires)[:-1], b"\xff" + b"".join(wires), b"".join(wires) + b"x"):
         Path("bad.bin").write_bytes(bad)
         assert cli("ingest", "bad.bin", "-p", "1", "--wire", "--json", code=1).error["code"] == "W3B-7016"

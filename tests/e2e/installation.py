@@ -48,12 +48,15 @@ def until(holds: Callable[[], Any], seconds: float, what: str, every: float = 0.
     return found
 
 
-def set_up_keys(folder: Path) -> Path:
-    """Compile the circuits and make their proving keys in `folder`, unless that was done: 15 seconds or so."""
-    if not folder.exists():
-        prover = CircomProver(folder)
-        for program in installed_programs().values():
-            prover.prepare(program, lambda stage, done: None)
+def set_up_keys(basetemp: Path) -> Path:
+    """The folder with compiled circuits and proving keys, made by the first who asks: 15 seconds or so.
+
+    `basetemp` is the test run's temporary folder; the processes of one run (pytest-xdist) share what lies beside theirs.
+    """
+    folder = (basetemp.parent if "PYTEST_XDIST_WORKER" in os.environ else basetemp) / "proving-keys"
+    prover = CircomProver(folder)  # its lock makes the others wait
+    for program in installed_programs().values():
+        prover.prepare(program, lambda stage, done: None)
     return folder
 
 

@@ -67,7 +67,7 @@ class WeatherProject:
 
 
 def wait_final(
-    client: Client, project_id: int, number: int, seconds: float = 120.0, meanwhile: Callable[[], None] | None = None
+    client: Client, project_id: int, number: int, seconds: float = 180.0, meanwhile: Callable[[], None] | None = None
 ) -> list[task_pb2.Task]:
     """Wait until the project has `number` tasks that all ended, require that all are FINAL; returns them, oldest
     first. `meanwhile` is called again and again until then."""

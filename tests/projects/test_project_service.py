@@ -21,7 +21,7 @@ from coordinator.projects.file import ProjectFile, parse_project_file
 from coordinator.projects.programs import Manifest
 from coordinator.webhooks.ssrf import UrlPolicy
 from verifier.bindings import Deployment
-from verifier.errors import Conflict, InvalidInput, NotFound
+from verifier.errors import Conflict, InvalidInput, NotFound, Refused
 from verifier.reading import DeviceKey, KeyType
 
 PROGRAMS = {
@@ -65,7 +65,14 @@ async def publish(ledger: Ledger, project_id: int, file: ProjectFile, **changes:
     policy = changes.get("policy", UrlPolicy())
     async with ledger.transaction() as session:
         return await service.publish_version(
-            session, NOW, project_id, file, deployment=DEPLOYMENT, prepared=prepared, webhooks=policy
+            session,
+            NOW,
+            project_id,
+            file,
+            deployment=DEPLOYMENT,
+            prepared=prepared,
+            webhooks=policy,
+            da=changes.get("da", UrlPolicy()),
         )
 
 
@@ -217,3 +224,16 @@ async def test_listing_in_pages(ledger: Ledger) -> None:
         assert [row.id for row in first + rest] == [1, 2, 3, 4, 5]
         assert [row.id for row in await service.list_projects(session, only=3)] == [3]
         assert len(await service.list_projects(session, limit=0)) == 1
+
+
+async def test_a_da_url_to_a_forbidden_address_is_refused_when_published(ledger: Ledger) -> None:
+    project_id = await create(ledger)
+    text = project_file().text
+    file = parse_project_file(text.replace("url: embedded", "url: nats://169.254.169.254:80"), PROGRAMS)
+    with pytest.raises(Refused, match="W3B-1013"):
+        await publish(ledger, project_id, file)
+    inside = parse_project_file(text.replace("url: embedded", "url: nats://10.0.0.5:4222"), PROGRAMS)
+    with pytest.raises(Refused, match="W3B-1013"):
+        await publish(ledger, project_id, inside)
+    assert await rows(ledger, ProjectVersionRow) == []
+    assert (await publish(ledger, project_id, inside, da=UrlPolicy(allow_private=True))).version == 1

@@ -14,7 +14,7 @@ from tests.e2e.installation import Installation, set_up_keys, with_keys
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with proving keys and compiled circuits; the end-to-end tests of the same run share it."""
-    return set_up_keys(tmp_path_factory.getbasetemp() / "proving-keys")
+    return set_up_keys(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session")

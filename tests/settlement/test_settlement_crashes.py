@@ -79,7 +79,7 @@ async def test_a_crash_in_a_batch_records_once(world: World, point: str) -> None
 async def test_a_dead_chain_loses_nothing(
     chain_class: type[Anvil | L1], tmp_path: Path, test_abi: dict[str, dict[str, Any]]
 ) -> None:
-    node = await asyncio.to_thread(chain_class, tmp_path)
+    node: Anvil | L1 = await asyncio.to_thread(chain_class, tmp_path)
     world = await World.build(tmp_path, node.url, test_abi)
     await world.add_project()
     await world.add_prover("one", ZKP)

@@ -19,7 +19,7 @@ from coordinator.dispatch.identity import load_identity
 from coordinator.ledger.tables import AttemptRow, WebhookMessageRow
 from coordinator.service.service import Service
 from coordinator.settings import Settings
-from coordinator.settlement.chain import Block, Chain, JsonRpcChain, RpcRefused
+from coordinator.settlement.chain import Block, Chain, JsonRpcChain, Receipt, RpcRefused
 from coordinator.settlement.finality import Finality, finality_of
 from coordinator.settlement.signer import KeyFileSigner
 from coordinator.webhooks.task_events import statement_of
@@ -76,6 +76,10 @@ class Flaky:
         if which == "latest" and self.head is not None:
             return self.head
         return await self._inner.block(which)
+
+    async def receipt(self, tx_hash: str) -> Receipt | None:
+        found = await self._inner.receipt(tx_hash)
+        return None if found is None or found.block_number in self.missing else found
 
 
 def limited() -> Block | None:
@@ -228,7 +232,11 @@ async def test_a_record_that_a_reorg_took_for_good_is_made_again(anvil_world: Wo
         return row.state == "OPEN" and row.record_tx != batch.id
 
     await world.until(settlement, recorded_anew)
-    assert (await world.attempt(lost)).state == "REJECTED"
+
+    async def given_up() -> bool:
+        return (await world.attempt(lost)).state == "REJECTED"
+
+    await world.until(settlement, given_up)
     again = await world.assigned(settlement, task, "two", ZKP)
     await world.prove(again)
     await world.until_task(settlement, task, "SETTLED")

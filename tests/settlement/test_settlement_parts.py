@@ -23,6 +23,7 @@ from coordinator.settlement.batches import BatchItem, first_bad, items_of, ref_o
 from coordinator.settlement.chain import GWEI, Fees, JsonRpcChain, Reverted, RpcRefused
 from coordinator.settlement.signer import KeyFileSigner
 from coordinator.settlement.verdicts import Verdict, judge, retry_delay
+from tests.settlement.rpc_server import replying
 from verifier.bindings import Revert
 from verifier.errors import InvalidInput, Unavailable
 

@@ -85,7 +85,10 @@ impl VerifyingKey {
             ic,
         };
         if key.delta_g2 == key.gamma_g2 || key.delta_g2 == -key.gamma_g2 {
-            return Err(malformed(KEY, "delta equals gamma up to sign: nobody contributed to it, so anyone can forge"));
+            return Err(malformed(
+                KEY,
+                "delta equals gamma up to sign: nobody contributed to it, so anyone can forge",
+            ));
         }
         Ok(key)
     }
