@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -78,13 +79,31 @@ def _no_home(settings: Settings, reason: str) -> Unavailable:
 @contextmanager
 def coded_start(settings: Settings) -> Iterator[None]:
     """Give the operating system's errors of a start a code: Unavailable (W3B-8002), the traceback goes to the log."""
+    # Said before half a minute of starting; a home that is in use is the better thing to say, and the service says it.
+    if not _in_use(settings) and (wrong := _listening(settings)) is not None:
+        raise wrong
     try:
         yield
     except OSError as error:
         import structlog
 
-        structlog.get_logger(__name__).error("start_failed", exc_info=True)
+        # At this level it goes to the log file and not to standard error.
+        structlog.get_logger(__name__).info("start_failed", exc_info=True)
         raise _listening(settings) or Unavailable("W3B-8002", f"the service did not start: {error}") from error
+
+
+def _in_use(settings: Settings) -> bool:
+    """Whether a service holds the home folder's lock."""
+    from coordinator.service.service import LOCK_FILE
+
+    try:
+        with (settings.home / LOCK_FILE).open("r") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _listening(settings: Settings) -> W3bstreamError | None:

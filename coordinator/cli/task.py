@@ -23,7 +23,7 @@ from w3bstream.v1 import task_pb2
 
 app = typer.Typer(no_args_is_help=True, help="Tasks: one window of readings, proven and settled once.")
 TaskId = Annotated[str, typer.Argument(help="Task id, or its first 6 hex digits or more.", show_default=False)]
-ENDED = ("FINAL", "FAILED", "EXPIRED", "CANCELLED")
+ENDED = ("FINAL", "FAILED", "EXPIRED", "CANCELLED", "FROZEN")
 WATCHED = 30
 """Tasks that the live view shows."""
 

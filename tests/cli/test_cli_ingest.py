@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from api_live import DEVICES, Live, reading
 from cli_run import Cli
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlmodel import select
 
@@ -281,6 +281,7 @@ def test_a_damaged_sequence_file_is_not_guessed(cli: Cli) -> None:
         assert cli(*ARGUMENTS, "--json", code=1).error["code"] == "W3B-7016"
 
 
+@settings(deadline=None)  # each step waits for the disk
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6))
 def test_numbers_are_never_spent_twice(steps: list[int]) -> None:
     """One growing file among others: each row keeps its number, no number is used for two rows."""

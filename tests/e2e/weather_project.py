@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from coordinator.api.client import Client
@@ -66,19 +66,15 @@ class WeatherProject:
         return made
 
 
-def wait_final(
-    client: Client, project_id: int, number: int, seconds: float = 180.0, meanwhile: Callable[[], None] | None = None
-) -> list[task_pb2.Task]:
+def wait_final(client: Client, project_id: int, number: int, seconds: float = 180.0) -> list[task_pb2.Task]:
     """Wait until the project has `number` tasks that all ended, require that all are FINAL; returns them, oldest
-    first. `meanwhile` is called again and again until then."""
+    first."""
     ends = time.monotonic() + seconds
     while True:
         tasks = sorted(client.tasks(project_id=project_id), key=lambda task: task.window_start)
         if len(tasks) >= number and all(task.state in ENDED for task in tasks):
             break
         assert time.monotonic() < ends, f"not FINAL within {seconds:g} s: {tasks}"
-        if meanwhile is not None:
-            meanwhile()
         time.sleep(0.05)
     assert [task.state for task in tasks] == [FINAL] * number, tasks
     return tasks
