@@ -53,8 +53,8 @@ class Run:
 def sample_program() -> Run:
     """The sample program with a full window of sixteen readings."""
     manifest = read_manifest(PROGRAMS / "temperature_window")
-    placeholder = Prepared(Program(manifest.name, manifest.kind, manifest.folder), bytes(32), b"", "", None)
-    task = window_task(placeholder, list(range(-8, 8)))
+    unprepared = Prepared(Program(manifest.name, manifest.kind, manifest.folder), bytes(32), b"", "", None)
+    task = window_task(unprepared, list(range(-8, 8)))
     module = manifest.program()
     return Run(manifest.artifact("r1cs"), manifest.artifact("wasm"), dict(module.circuit_inputs(task, bytes(32))))
 

@@ -23,6 +23,7 @@ from verifier.reading import DeviceKey, KeyType
 from w3bstream.v1 import project_pb2, task_pb2
 
 PUBLISH_SECONDS = 120.0
+POLL_SECONDS = 0.2
 WEBHOOK_SECONDS = 60.0
 
 
@@ -140,7 +141,7 @@ def _create_project(client: Client, keys: list[DeviceKey], report: Report) -> pr
     report.step(f"publishing project {project.id} ({name}), version {version.version}, with {len(keys)} devices")
     deadline = time.monotonic() + PUBLISH_SECONDS
     while version.state == project_pb2.VERSION_STATE_PENDING and time.monotonic() < deadline:
-        time.sleep(0.2)
+        time.sleep(POLL_SECONDS)
         version = client.get_project(project.id).versions[-1]
     if version.state != project_pb2.VERSION_STATE_PUBLISHED:
         raise Unavailable("W3B-8004", f"version {version.version} of project {project.id} was not published in time")

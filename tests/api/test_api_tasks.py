@@ -257,7 +257,7 @@ def test_a_watch_sees_what_another_process_wrote(live: Live) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    time.sleep(0.3)
+    time.sleep(0.3)  # the watch has read what was there; only what comes from elsewhere is left to see
 
     async def elsewhere() -> None:
         other = Ledger.at(live.home / "ledger.db")
@@ -325,7 +325,7 @@ def test_a_hundred_watchers_cost_one_look_each_commit(live: Live, monkeypatch: p
     deadline = time.monotonic() + 20
     while sum(map(len, live.server._tails[0]._watchers.values())) < 100 and time.monotonic() < deadline:
         time.sleep(0.02)
-    time.sleep(0.3)
+    time.sleep(0.3)  # the watches' first reads are over; from here on each read is counted
     monkeypatch.setattr(live.ledger, "reading", counted)
     for number in (1, 2, 3):
         client.cancel_task(task_row(number).id)
