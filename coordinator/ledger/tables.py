@@ -30,6 +30,8 @@ class ApiKeyRow(SQLModel, table=True):
     project_id: int | None = None
     """When set the key works for this project only."""
     created_at: int = Field(sa_type=BigInteger)
+    expires_at: int | None = Field(default=None, sa_type=BigInteger)
+    """When it stops to work by itself; unset for never."""
     revoked_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
@@ -135,6 +137,8 @@ class DeadLetterRow(SQLModel, table=True):
     wire: bytes = Field(sa_column=_bytes())
     """At most the first 8 KiB."""
     at: int = Field(sa_type=BigInteger)
+    requeued_at: int | None = Field(default=None, sa_type=BigInteger)
+    """When an operator published it to the stream again; it stays here, its second life has a position of its own."""
 
 
 class GapRow(SQLModel, table=True):
@@ -174,6 +178,9 @@ class StreamCursorRow(SQLModel, table=True):
     """Accepted readings in the open window."""
     flush_to: int = Field(default=0, sa_type=BigInteger)
     """A submit asked that everything below this position be closed at once; 0 when none did."""
+    stopped_code: str = ""
+    """Error code of why intake stands still; empty when it does not."""
+    stopped_reason: str = ""
 
 
 class TaskRow(SQLModel, table=True):
@@ -190,6 +197,17 @@ class TaskRow(SQLModel, table=True):
     readings_root: str
     device_set_root: str
     inputs: str
+    missing: int = Field(default=0, sa_type=BigInteger)
+    """Completeness of the window: sequence numbers that its devices skipped between its readings."""
+    duplicates: int = 0
+    """Completeness: messages in the window's positions that were refused as duplicates."""
+    late: int = 0
+    """Completeness: readings in the window that arrived after a later reading of the same device was in an earlier
+    window."""
+    reordered: int = 0
+    """Completeness: readings in the window that arrived after a later reading of the same device."""
+    trace: str = ""
+    """W3C traceparent of the span under which everything about this task is traced; empty when nothing is."""
     state: str = Field(default="RECEIVED", index=True)
     kinds: list[str] = Field(sa_column=_json())
     """Kinds that may prove it."""
@@ -197,6 +215,8 @@ class TaskRow(SQLModel, table=True):
     deadline_at: int = Field(sa_type=BigInteger)
     attempts_used: int = 0
     """Attempts that ended LOST or REJECTED: they count against the cap."""
+    requeues: int = 0
+    """How often an operator put it back after it failed; each gives a fresh cap."""
     next_attempt_at: int = Field(default=0, sa_type=BigInteger)
     next_fence: int = Field(default=1, sa_type=BigInteger)
     record_tx: int | None = None
@@ -235,6 +255,8 @@ class AttemptRow(SQLModel, table=True):
     prover_address: str
     fence: int = Field(sa_type=BigInteger)
     """Fencing token: strictly increasing per task."""
+    hedge: bool = False
+    """A second attempt made because the first took longer than p95; one of the two wins, the other is superseded."""
     state: str = "ASSIGNED"
     lease_expires_at: int = Field(sa_type=BigInteger)
     heartbeat_at: int = Field(sa_type=BigInteger)
@@ -334,6 +356,10 @@ class OutboxTxRow(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     dedupe_key: str = Field(unique=True)
     """Such as `settle:<attempt id>`: enqueueing the same key again changes nothing."""
+    chain_id: int = Field(default=0, sa_type=BigInteger)
+    """The chain it is for; 0 in rows older than this column: the installation's only chain."""
+    fence: int | None = Field(default=None, sa_type=BigInteger)
+    """The attempt's fencing token for `settle`: looked at again before the first byte is sent."""
     purpose: str
     """create_project, publish_version, pause, resume, register_prover, register_key, apply_batch, settle or
     retry_dapp."""
@@ -344,7 +370,10 @@ class OutboxTxRow(SQLModel, table=True):
     to: str
     data: bytes = Field(sa_column=_bytes())
     state: str = "QUEUED"
-    """QUEUED, SENT, MINED, FINAL, REFUSED (simulation or receipt failed; never retried as is)."""
+    """The finality ladder: QUEUED, SENT, MINED, SAFE, FINAL; or REFUSED (simulation or receipt failed; never retried
+    as is). A reorg takes MINED and SAFE back to SENT."""
+    reorgs: int = 0
+    """How often a reorg took its block away."""
     sender: str = ""
     nonce: int | None = Field(default=None, sa_type=BigInteger)
     raw: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
@@ -370,9 +399,17 @@ class WebhookEndpointRow(SQLModel, table=True):
     project_id: int = Field(index=True)
     url: str
     secret: str
-    """`whsec_…`, Standard Webhooks; needed in clear to sign."""
+    """`whsec_…`, Standard Webhooks `v1` (HMAC-SHA256); needed in clear to sign."""
+    signing_key: str = ""
+    """`whsk_…`, Standard Webhooks `v1a` (ed25519 private key, base64); empty when the endpoint takes `v1` only."""
+    previous_secret: str = ""
+    """The secret before the last rotation; signs beside the new one until `previous_until`."""
+    previous_signing_key: str = ""
+    previous_until: int = Field(default=0, sa_type=BigInteger)
     events: list[str] = Field(sa_column=_json())
     disabled: bool = False
+    disabled_reason: str = ""
+    """Such as `410 Gone`; empty when a person did it."""
     created_at: int = Field(sa_type=BigInteger)
 
 
