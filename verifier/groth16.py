@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from eth_hash.auto import keccak
 
 from native._native import Groth16Error, groth16_verify
+from verifier.completeness import Completeness
 from verifier.errors import InvalidInput, Refused
 from verifier.field import R
 from verifier.signals import PROJECT_LIMIT, public_signals
@@ -21,8 +22,8 @@ KIND = "zkp.groth16"
 WORD = 32
 POINTS_BYTES = 256
 """a (64) ‖ b (128) ‖ c (64), big-endian, G2 imaginary part first."""
-PROOF_BYTES = POINTS_BYTES + 5 * WORD
-"""416."""
+PROOF_BYTES = POINTS_BYTES + 9 * WORD
+"""544."""
 
 
 def groth16_program_id(verifying_key: bytes) -> bytes:
@@ -30,9 +31,21 @@ def groth16_program_id(verifying_key: bytes) -> bytes:
     return program_id(KIND, keccak(verifying_key))
 
 
+_NUMBERS = {
+    "windowStart": 64,
+    "windowEnd": 64,
+    "count": 32,
+    "missing": 64,
+    "duplicates": 32,
+    "late": 32,
+    "reordered": 32,
+}
+"""The opening's numbers in ABI order and their bits."""
+
+
 @dataclass(frozen=True)
 class Groth16Proof:
-    """A proof as the adapter takes it: 416 bytes."""
+    """A proof as the adapter takes it: 544 bytes."""
 
     points: bytes
     """256 bytes."""
@@ -40,11 +53,11 @@ class Groth16Proof:
     """What the Statement's `inputs` commits to."""
 
     def encode(self) -> bytes:
-        """`abi.encode(a, b, c, readingsRoot, deviceSetRoot, windowStart, windowEnd, count)`, 416 bytes."""
+        """`abi.encode(a, b, c, opening)`, 544 bytes."""
         opening = self.opening
         numbers = (opening.window_start, opening.window_end, opening.count)
         words = (opening.readings_root, opening.device_set_root, *(n.to_bytes(WORD, "big") for n in numbers))
-        return self.points + b"".join(words)
+        return self.points + b"".join(words) + opening.completeness.encode()
 
     @classmethod
     def decode(cls, data: bytes) -> Groth16Proof:
@@ -56,12 +69,13 @@ class Groth16Proof:
             if int.from_bytes(word, "big") >= R:
                 raise Refused("W3B-4010", f"{name} {word.hex()} is not below the field's order", field=name)
         numbers = []
-        for name, word, bits in zip(("windowStart", "windowEnd", "count"), words[2:], (64, 64, 32), strict=True):
+        for (name, bits), word in zip(_NUMBERS.items(), words[2:], strict=True):
             number = int.from_bytes(word, "big")
             if number >> bits:
                 raise Refused("W3B-4010", f"{name} {word.hex()} is not a uint{bits}", field=name)
             numbers.append(number)
-        return cls(data[:POINTS_BYTES], Opening(words[0], words[1], *numbers))
+        start, end, count, *completeness = numbers
+        return cls(data[:POINTS_BYTES], Opening(words[0], words[1], start, end, count, Completeness(*completeness)))
 
 
 _FIELD_BYTES = {"task_id": 32, "inputs": 32, "output": 32, "program_id": 32, "prover": 20}
@@ -96,6 +110,12 @@ def _check_opening(statement: Statement, opening: Opening) -> None:
             f"window [{opening.window_start}, {opening.window_end}) cannot hold {opening.count} readings",
             field="window",
         )
+    if not opening.completeness.possible(opening.count, span):
+        raise Refused(
+            "W3B-4011",
+            f"{opening.count} readings in {span} positions cannot have {opening.completeness}",
+            field="completeness",
+        )
     expected = task_id(statement.project_id, statement.project_version, opening.window_start, opening.window_end)
     if statement.task_id != expected:
         raise Refused(
@@ -106,11 +126,11 @@ def _check_opening(statement: Statement, opening: Opening) -> None:
 def verify_groth16(
     verifying_key: bytes, domain: Domain, statement: Statement, public_output: bytes, proof: bytes
 ) -> Opening:
-    """Check a 416-byte proof of `statement` with `public_output`; returns the opening that it proved.
+    """Check a 544-byte proof of `statement` with `public_output`; returns the opening that it proved.
 
     Raises Refused: W3B-4010 malformed proof or point, W3B-4011 other inputs, W3B-4012 task or program id, W3B-4013
-    another output, W3B-4014 the proof does not hold, W3B-4020 a field of the Statement of another length or out of its
-    range, or a word of the output out of its signal's range.
+    another output or completeness, W3B-4014 the proof does not hold, W3B-4020 a field of the Statement of another
+    length or out of its range, or a word of the output out of its signal's range.
     """
     _check_ranges(statement)
     decoded = Groth16Proof.decode(proof)

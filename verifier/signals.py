@@ -5,11 +5,13 @@ The adapter contract, the off-chain verifier and the prover all build them here 
 
 from __future__ import annotations
 
+from verifier.completeness import COMPLETENESS_BYTES
 from verifier.errors import InvalidInput, Refused
 from verifier.field import R
 from verifier.statement import Opening
 
 MAX_OUTPUT_WORDS = 16
+"""Words of a public output, its completeness among them."""
 WORD_LIMIT = 1 << 252
 """A word of the public output must be below this in absolute value, so that words map to signals one to one."""
 
@@ -39,7 +41,8 @@ def public_signals(statement_digest: bytes, opening: Opening, project_id: int, p
     """All public signals in the circuit's order.
 
     Parameters: `statement_digest` 32 bytes; `opening` what the Statement's `inputs` commits to; `project_id` uint64;
-    `public_output` the canonical ABI encoding. Raises InvalidInput or Refused, both W3B-4020, for a value out of range.
+    `public_output` the canonical ABI encoding. Raises InvalidInput or Refused, both W3B-4020, for a value out of range,
+    and Refused W3B-4013 for a public output that does not end with the opening's completeness.
     """
     device_set_root = int.from_bytes(opening.device_set_root, "big")
     readings_root = int.from_bytes(opening.readings_root, "big")
@@ -55,9 +58,16 @@ def public_signals(statement_digest: bytes, opening: Opening, project_id: int, p
             raise InvalidInput("W3B-4020", f"{name} {value} is out of range", field=name)
     if len(statement_digest) != 32:
         raise InvalidInput("W3B-4020", f"the Statement digest has {len(statement_digest)} bytes", field="digest")
+    outputs = output_signals(public_output)
+    if public_output[-COMPLETENESS_BYTES:] != opening.completeness.encode():
+        raise Refused(
+            "W3B-4013",
+            f"the public output does not end with the window's completeness {opening.completeness.words()}",
+            field="completeness",
+        )
     return [
         readings_root,
-        *output_signals(public_output),
+        *outputs,
         int.from_bytes(statement_digest[:16], "big"),
         int.from_bytes(statement_digest[16:], "big"),
         project_id,

@@ -1,7 +1,7 @@
 """The Statement: the one EIP-712 struct that every kind of proof is checked against (docs/reference/encodings.md §3).
 
-`inputs` opens to the roots, the window and the count; `output` is the hash of the program's public output; the digest
-binds both to a project version, a task, a program, a prover, a chain and a Router.
+`inputs` opens to the roots, the window, the count and the completeness; `output` is the hash of the program's public
+output; the digest binds both to a project version, a task, a program, a prover, a chain and a Router.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from eth_abi.abi import encode as abi_encode
 from eth_hash.auto import keccak
+
+from verifier.completeness import Completeness
 
 STATEMENT_TYPE = (
     b"Statement(uint256 projectId,uint32 projectVersion,bytes32 taskId,bytes32 inputs,bytes32 output,"
@@ -51,17 +53,20 @@ class Opening:
     """First position after the window."""
     count: int
     """Accepted readings in the window."""
+    completeness: Completeness
+    """What the window lacks."""
 
     def commitment(self) -> bytes:
         """`inputs`, 32 bytes."""
         return keccak(abi_encode(OPENING_TYPES, self.words()))
 
-    def words(self) -> list[bytes | int]:
+    def words(self) -> list[bytes | int | tuple[int, int, int, int]]:
         """The tuple in ABI order."""
-        return [self.readings_root, self.device_set_root, self.window_start, self.window_end, self.count]
+        bounds = (self.window_start, self.window_end, self.count)
+        return [self.readings_root, self.device_set_root, *bounds, self.completeness.words()]
 
 
-OPENING_TYPES = ["bytes32", "bytes32", "uint64", "uint64", "uint32"]
+OPENING_TYPES = ["bytes32", "bytes32", "uint64", "uint64", "uint32", "(uint64,uint32,uint32,uint32)"]
 
 
 def task_id(project_id: int, project_version: int, window_start: int, window_end: int) -> bytes:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from provers.protocol import ProvingTask
+from verifier.completeness import COMPLETENESS_OUTPUTS, ends_with_completeness
 from verifier.errors import InvalidInput
 
 PROGRAMS = Path(__file__).parent
@@ -49,7 +50,7 @@ class Manifest:
     capacity: int
     """Most readings in one window."""
     outputs: tuple[str, ...]
-    """The output tuple, such as `uint32 count`."""
+    """The output tuple, such as `uint32 count`; it ends with `COMPLETENESS_OUTPUTS`."""
     public_signals: int
     """Public signals of the circuit, without the constant 1."""
     module: str
@@ -81,7 +82,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read a folder's `program.toml`. Raises InvalidInput W3B-4022 when it is missing or malformed."""
     try:
         row = tomllib.loads((folder / "program.toml").read_text("utf-8"))
-        return Manifest(
+        manifest = Manifest(
             folder,
             row["name"],
             row["kind"],
@@ -96,3 +97,10 @@ def read_manifest(folder: Path) -> Manifest:
         raise InvalidInput(
             "W3B-4022", f"{folder / 'program.toml'} is no manifest: {error!r}", field="program"
         ) from error
+    if not ends_with_completeness(manifest.outputs):
+        raise InvalidInput(
+            "W3B-4022",
+            f"the outputs of {folder / 'program.toml'} do not end with {list(COMPLETENESS_OUTPUTS)}",
+            field="outputs",
+        )
+    return manifest

@@ -13,12 +13,32 @@ from verifier.commitment import (
     order_readings,
     readings_root,
 )
+from verifier.completeness import Completeness, count_missing
 from verifier.errors import InvalidInput
 from verifier.field import from_bytes
 from verifier.reading import KeyType, Reading
 
 DIGITS = 84
 """Signed base-8 digits of a signature's S."""
+
+
+def window_completeness(task: ProvingTask) -> Completeness:
+    """The completeness that ends the task's public output: `missing` counted again, the rest as the opening states it.
+
+    Raises InvalidInput W3B-4021 where the opening says otherwise or what no window can have.
+    """
+    opening, missing = task.opening, count_missing(task.readings)
+    if opening.completeness.missing != missing:
+        raise InvalidInput(
+            "W3B-4021",
+            f"{missing} sequences are missing between the readings, the opening says {opening.completeness.missing}",
+            field="missing",
+        )
+    if not opening.completeness.possible(opening.count, opening.window_end - opening.window_start):
+        raise InvalidInput(
+            "W3B-4021", f"no window of {opening.count} readings has {opening.completeness}", field="completeness"
+        )
+    return opening.completeness
 
 
 def check_window(task: ProvingTask, capacity: int) -> None:
@@ -95,6 +115,7 @@ def window_inputs(task: ProvingTask, digest: bytes, capacity: int) -> CircuitInp
     Parameters: `digest` the Statement's, 32 bytes; `capacity` the circuit's slots. Raises as `check_window` does.
     """
     check_window(task, capacity)
+    completeness = window_completeness(task)
     indices = device_indices(task.device_set)
     used = [indices[reading.device] for reading in task.readings]
     paths = device_paths(task.device_set, used)
@@ -111,6 +132,9 @@ def window_inputs(task: ProvingTask, digest: bytes, capacity: int) -> CircuitInp
         "windowStart": task.opening.window_start,
         "windowEnd": task.opening.window_end,
         "count": task.opening.count,
+        "duplicates": completeness.duplicates,
+        "late": completeness.late,
+        "reordered": completeness.reordered,
     }
     for name in slots[0]:
         inputs[name] = [value for slot in slots for value in slot[name]]

@@ -119,18 +119,34 @@ CHECKS = {
 """The checks that stand between an attacker and a proof; without them any inputs have a witness."""
 
 
-@pytest.fixture(scope="session")
-def unchecked(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    """The program without `CHECKS`, every signal kept: it computes what an attacker would put into each wire."""
-    folder = tmp_path_factory.mktemp("unchecked")
+def compile_without_checks(folder: Path, line: str = "", lie: str = "") -> Compiled:
+    """The program without `CHECKS`, every signal kept: it computes what an attacker would put into each wire.
+
+    `lie` takes the place of `line`, which stands in one of the shared files.
+    """
+    replaced = 0
     for source in sources(NAME):
         text = source.read_text()
         for check in CHECKS.get(source.name, []):
             assert text.count(check) == 1, check
             text = text.replace(check, "}\n\n// The 254 bits" if "The 254" in check else "")
-        (folder / source.name).write_text(text)
+        replaced += text.count(line) if line else 0
+        (folder / source.name).write_text(text.replace(line, lie) if line else text)
+    assert replaced == (1 if line else 0), line
     run_compiler(folder, NAME, ["--O0", "--wasm", "--sym"], NODE_MODULES)
     return Compiled(folder, NAME)
+
+
+@pytest.fixture(scope="session")
+def unchecked(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    """The program without its checks."""
+    return compile_without_checks(tmp_path_factory.mktemp("unchecked"))
+
+
+@pytest.fixture(scope="session")
+def lying(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Compiled]:
+    """The program without its checks, with one line more that a dishonest prover would rather have."""
+    return lambda line, lie: compile_without_checks(tmp_path_factory.mktemp("lying"), line, lie)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from provers.programs import CircuitInputs
 from provers.programs.window import signature_digits
 from provers.zkp.circuits.constants import torsion_points
 from provers.zkp.witness import WitnessCalculator
-from tests.circuits.conftest import Attack
+from tests.circuits.conftest import Attack, Compiled
 from tests.circuits.r1cs import witness_values
 from tests.circuits.test_circuits_program import inputs_of
 from tests.circuits.window_task import KEYS, key, reading, task
@@ -257,6 +257,14 @@ ATTACKS: list[tuple[Callable[[CircuitInputs], None], str]] = [
     (public_out_of_range("windowStart", 140), "header.room"),
     (public_out_of_range("windowEnd", 1 << 64), "header.end"),
     (public_out_of_range("windowEnd", 104), "header.room"),
+    (public_out_of_range("duplicates", 36), "header.room"),
+    (public_out_of_range("duplicates", -1), "header.repeated"),
+    (public_out_of_range("duplicates", 1 << 32), "header.repeated"),
+    (public_out_of_range("late", 1), "header.behind"),
+    (public_out_of_range("late", -1), "header.tardy"),
+    (public_out_of_range("late", 1 << 32), "header.tardy"),
+    (public_out_of_range("reordered", COUNT + 1), "header.inOrder"),
+    (public_out_of_range("reordered", -1), "header.behind"),
     (weak_key(curve.IDENTITY), "slot[0].signature.inverse"),
     (weak_key(torsion_points()[4]), "slot[0].signature.inverse"),
     (weak_key(torsion_points()[1]), "slot[0].signature.inverse"),
@@ -278,12 +286,58 @@ def test_an_attack_has_no_witness(
     assert any(where in name for names in broken for name in names), broken
 
 
-@pytest.mark.parametrize("name", ["readingsRoot", "outputCount", "sum", "minimum", "maximum"])
+OUTPUTS = ["outputCount", "sum", "minimum", "maximum", "missing", "outputDuplicates", "outputLate", "outputReordered"]
+
+
+@pytest.mark.parametrize("name", ["readingsRoot", *OUTPUTS])
 def test_a_changed_output_breaks_the_constraints(attack: Attack, calculator: WitnessCalculator, name: str) -> None:
-    witness = witness_values(calculator.witness(honest()))
+    window = task([reading(i % 2, 10 + i * i, 1000 - 300 * i) for i in range(COUNT)], arrival=(3, 1, 2))
+    witness = witness_values(calculator.witness(inputs_of(window)))
     wire = attack.rebuilt.wires[name]
     for value in (witness[wire] + 1, witness[wire] - 1, 0, R - 1, witness[wire] + (1 << 32)):
         changed = [*witness]
         changed[wire] = value % R
         assert attack.circuit.violated(changed, reading=wire) != []
         assert attack.circuit.violated(witness, reading=wire) == []
+
+
+GAPS = [(0, 10), (0, 13), (1, 5), (1, 6), (1, 2**40)]
+"""(device, sequence): gaps of 2, 0 and 2^40 - 7."""
+WIDE = [(0, 0), (0, 2**63), (1, 0), (1, 2**62)]
+"""Gaps that add up to more than the cap."""
+
+
+@pytest.mark.parametrize(
+    ("line", "lie", "rows", "missing"),
+    [
+        ("same[i].in <== deviceIndex[i] - deviceIndex[i - 1];", "same[i].in <== 1;", GAPS, 0),
+        ("same[i].in <== deviceIndex[i] - deviceIndex[i - 1];", "same[i].in <== 0;", GAPS, 2**63 - 1),
+        ("fits.in <== above;", "fits.in <== 0;", WIDE, 2**63 + 2**62 - 2),
+        ("fits.in <== above;", "fits.in <== 1;", GAPS, 2**63 - 1),
+    ],
+    ids=["no neighbours", "all neighbours", "no cap", "always capped"],
+)
+def test_a_prover_cannot_choose_what_is_missing(
+    attack: Attack,
+    lying: Callable[[str, str], Compiled],
+    line: str,
+    lie: str,
+    rows: list[tuple[int, int]],
+    missing: int,
+) -> None:
+    """Too few when neighbours of one device pass for two, too many when two pass for one; and the cap is no choice."""
+    inputs = inputs_of(task([reading(device, sequence, 1) for device, sequence in rows]))
+    liar = Attack(attack.circuit, attack.rebuilt, lying(line, lie))
+    assert liar.unchecked.solve(inputs)[liar.unchecked.wires["missing"]] == missing
+    broken = liar.broken(inputs)
+    where = "same" if line.startswith("same") else "fits"
+    assert any(where in name for names in broken for name in names), broken
+
+
+def test_a_wrapped_sum_of_gaps_has_no_witness(attack: Attack, calculator: WitnessCalculator) -> None:
+    """A sequence below its neighbour's would count as r minus something: the order's range check stands against it."""
+    inputs = inputs_of(task([reading(0, 10, 1), reading(0, 11, 1), reading(0, 20, 1)]))
+    copy_slot(inputs, 0, 1, ("sequence", "timestamp", "r8", "digit"))
+    with pytest.raises(Refused, match="W3B-4004"):
+        calculator.witness(inputs)
+    assert any("order[1]" in name for names in attack.broken(inputs) for name in names)

@@ -60,6 +60,33 @@ def test_at_least_agrees_with_integers(gadget: Gadget) -> None:
             assert at_least.r1cs.violated(witness) != []
 
 
+def test_is_zero_has_one_witness(gadget: Gadget) -> None:
+    is_zero = gadget("bits", "IsZero()")
+    for number in (0, 1, 7, R - 1, 1 << 200):
+        honest = is_zero.solve({"in": number})
+        assert honest[is_zero.wires["out"]] == (number == 0)
+        right = honest[is_zero.wires["inverse"]]
+        for out in (0, 1, 2, R - 1):
+            for hint in {0, 1, right, right + 1, R - 1}:
+                witness = [*honest]
+                witness[is_zero.wires["out"]], witness[is_zero.wires["inverse"]] = out, hint
+                assert (is_zero.r1cs.violated(witness) == []) == (witness == honest)
+
+
+def test_capped_is_the_smaller_number(gadget: Gadget) -> None:
+    capped = gadget("bits", "Capped(6, 3)")
+    for number in range(64):
+        witness = capped.solve({"in": number})
+        assert witness[capped.wires["out"]] == min(number, 7)
+        assert capped.loose(witness) == set()
+        for other in {number, 0, 6, 7, 8, R - 1} - {min(number, 7)}:
+            witness[capped.wires["out"]] = other
+            assert capped.r1cs.violated(witness) != []
+    for number in (64, R - 1, R - 64):
+        with pytest.raises(Refused):
+            capped.solve({"in": number})
+
+
 @pytest.mark.parametrize("inputs", [2, 3, 5])
 def test_poseidon_is_the_reference(gadget: Gadget, inputs: int) -> None:
     circuit = gadget("poseidon", f"Poseidon({inputs})")

@@ -20,6 +20,7 @@ from provers.zkp.witness import WitnessCalculator
 from tests.circuits.conftest import Attack, Compiled
 from tests.circuits.r1cs import R1cs, witness_values
 from tests.circuits.window_task import CAPACITY, DEVICES, key, reading, task, with_opening
+from verifier.completeness import Completeness
 from verifier.errors import InvalidInput, Refused
 from verifier.field import R
 from verifier.reading import DeviceKey, KeyType
@@ -33,7 +34,20 @@ WINDOWS = [
     [(i % 5, i, LEAST) for i in range(CAPACITY)],
     [(i % 5, 2**63 + i, GREATEST) for i in range(CAPACITY)],
     [(2, i, (-1) ** i * i * 10**8) for i in range(CAPACITY)],
+    [(2, 3 * i * i, 1) for i in range(CAPACITY - 1)],
+    [(1, 0, 1), (1, 2**63, 1)],
+    [(1, 0, 1), (1, 2**63 + 1, 1)],
+    [(i // 2, i % 2 * (2**64 - 1), 1) for i in range(2 * len(DEVICES))],
 ]
+
+
+def skipped(rows: Sequence[tuple[int, int, int]]) -> int:
+    """`missing` by its definition: what lies between a device's lowest and highest number and is not there."""
+    total = 0
+    for device in {row[0] for row in rows}:
+        numbers = {row[1] for row in rows if row[0] == device}
+        total += max(numbers) - min(numbers) + 1 - len(numbers)
+    return min(total, 2**63 - 1)
 
 
 def digest_of(window: ProvingTask) -> bytes:
@@ -48,12 +62,14 @@ def inputs_of(window: ProvingTask) -> CircuitInputs:
 def test_an_honest_window_has_the_public_signals_of_its_statement(
     circuit: R1cs, calculator: WitnessCalculator, rows: Sequence[tuple[int, int, int]]
 ) -> None:
-    window = task([reading(*row) for row in rows])
+    stated = (3, 0, len(rows) - 1)
+    window = task([reading(*row) for row in rows], arrival=stated)
     witness = witness_values(calculator.witness(inputs_of(window)))
     values = [value for _, _, value in rows]
-    output = public_output((len(values), sum(values), min(values), max(values)))
+    completeness = Completeness(skipped(rows), *stated)
+    output = public_output((len(values), sum(values), min(values), max(values)), completeness)
     assert output_of(window) == output
-    assert witness[1:13] == public_signals(digest_of(window), window.opening, window.project_id, output)
+    assert witness[1:17] == public_signals(digest_of(window), window.opening, window.project_id, output)
     assert circuit.violated(witness) == []
 
 
@@ -69,8 +85,8 @@ def test_an_honest_window_has_the_public_signals_of_its_statement(
 def test_any_window_agrees_with_python(calculator: WitnessCalculator, rows: list[tuple[int, int, int]]) -> None:
     window = task([reading(*row) for row in rows])
     witness = witness_values(calculator.witness(inputs_of(window)))
-    output = public_output(compute(window.readings))
-    assert witness[1:13] == public_signals(digest_of(window), window.opening, window.project_id, output)
+    output = public_output(compute(window.readings), Completeness(skipped(rows)))
+    assert witness[1:17] == public_signals(digest_of(window), window.opening, window.project_id, output)
 
 
 @pytest.mark.parametrize("shift", [1, R - 1, 1 << 31, 1 << 32, 1 << 64], ids=str)
@@ -140,6 +156,10 @@ def test_inputs_are_refused_before_the_circuit_runs() -> None:
         (with_opening(window, device_set_root=bytes(32)), "W3B-4021"),
         (with_opening(window, window_end=101), "W3B-4021"),
         (with_opening(window, window_start=0), "W3B-4021"),
+        (with_opening(window, completeness=Completeness(missing=1)), "W3B-4021"),
+        (with_opening(window, completeness=Completeness(duplicates=39)), "W3B-4021"),
+        (with_opening(window, completeness=Completeness(late=1)), "W3B-4021"),
+        (with_opening(window, completeness=Completeness(reordered=3)), "W3B-4021"),
         (task([ecdsa.sign(7, 1, 1, bytes(4))], (*DEVICES, ecdsa.registration())), "W3B-4021"),
     ]
     for case, code in cases:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from provers.protocol import ProvingTask
 from verifier.commitment import device_set_root, order_readings, readings_root
+from verifier.completeness import Completeness, count_missing
 from verifier.reading import Device, DeviceKey, KeyType, Reading
 from verifier.statement import Domain, Opening, task_id
 
@@ -27,9 +28,18 @@ def reading(device: int, sequence: int, value: int, *, project: int = PROJECT) -
     return KEYS[device].sign(project, sequence, (1_700_000_000_000 + sequence) % 2**64, payload)
 
 
-def task(readings: Sequence[Reading], devices: tuple[Device, ...] = DEVICES, *, project: int = PROJECT) -> ProvingTask:
+def task(
+    readings: Sequence[Reading],
+    devices: tuple[Device, ...] = DEVICES,
+    *,
+    project: int = PROJECT,
+    arrival: tuple[int, int, int] = (0, 0, 0),
+) -> ProvingTask:
+    """A task over the readings; `arrival` is (duplicates, late, reordered)."""
     ordered = order_readings(readings, devices)
-    opening = Opening(readings_root(ordered, CAPACITY), device_set_root(devices), 100, 140, len(ordered))
+    completeness = Completeness(count_missing(ordered), *arrival)
+    roots = readings_root(ordered, CAPACITY), device_set_root(devices)
+    opening = Opening(*roots, 100, 140, len(ordered), completeness)
     return ProvingTask(
         domain=Domain(4690, bytes(range(20))),
         project_id=project,

@@ -14,7 +14,7 @@ from eth_abi.abi import encode
 from eth_hash.auto import keccak
 from py_ecc.optimized_bn128 import FQ, G1, G2, curve_order, multiply, normalize
 
-from verifier.statement import Domain, Opening, Statement, program_id
+from verifier.statement import OPENING_TYPES, Domain, Opening, Statement, program_id
 
 Point1 = tuple[int, int]
 Point2 = tuple[tuple[int, int], tuple[int, int]]
@@ -46,8 +46,8 @@ def encode_key(alpha: Point1, beta: Point2, gamma: Point2, delta: Point2, ic: li
 
 
 def encode_proof(a: Point1, b: Point2, c: Point1, opening: Opening) -> bytes:
-    """The proof's ABI encoding (encodings.md §4), 416 bytes."""
-    types = ["uint256[2]", "uint256[2][2]", "uint256[2]", "bytes32", "bytes32", "uint64", "uint64", "uint32"]
+    """The proof's ABI encoding (encodings.md §4), 544 bytes."""
+    types = ["uint256[2]", "uint256[2][2]", "uint256[2]", *OPENING_TYPES]
     return encode(types, [a, b, c, *opening.words()])
 
 
@@ -62,7 +62,7 @@ class TrapdoorKey:
     ic: tuple[int, ...]
 
     @classmethod
-    def generate(cls, seed: int, output_words: int = 4) -> TrapdoorKey:
+    def generate(cls, seed: int, output_words: int = 8) -> TrapdoorKey:
         """A key for a program with `output_words` words of output."""
         source = random.Random(seed)
         draw = [source.randrange(1, curve_order) for _ in range(4 + output_words + 9)]

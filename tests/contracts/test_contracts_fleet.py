@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.contracts.chain_client import event, events
 from tests.contracts.world import DEVICE_SET, SIGNED, ZKP, Task, World, address
 from verifier import bindings as b
+from verifier.completeness import MOST_MISSING, Completeness
 from verifier.statement import Opening
 
 _names = itertools.count()
@@ -209,13 +210,40 @@ def test_a_count_beyond_the_window_is_not_recorded(world: World, project: int) -
     assert (refusal.name, refusal.args["most"]) == ("InvalidCount", 2)
 
 
+@pytest.mark.parametrize(
+    "completeness",
+    [
+        Completeness(missing=MOST_MISSING + 1),
+        Completeness(duplicates=18),
+        Completeness(late=1),
+        Completeness(late=2, reordered=1),
+        Completeness(reordered=4),
+    ],
+    ids=str,
+)
+def test_completeness_that_no_window_has_is_not_recorded(
+    world: World, project: int, completeness: Completeness
+) -> None:
+    refusal = world.fleet_refusal([b.TaskRecord(project, 1, world.opening(completeness=completeness))])
+    assert (refusal.name, refusal.args["given"]) == ("InvalidCompleteness", completeness.words())
+
+
+def test_a_recorded_completeness_is_told_and_never_changes(world: World, project: int) -> None:
+    opening = world.opening()
+    receipt = world.coordinate([b.TaskRecord(project, 1, opening)])
+    assert event(receipt, "TaskRecorded").args["completeness"] == opening.completeness.words()
+    for changes in ({"missing": 6}, {"duplicates": 3}, {"late": 0}, {"reordered": 3}):
+        better = dataclasses.replace(opening, completeness=dataclasses.replace(opening.completeness, **changes))
+        assert world.fleet_refusal([b.TaskRecord(project, 1, better)]).name == "TaskConflict"
+
+
 def test_a_task_of_an_unknown_version_is_not_recorded(world: World, project: int) -> None:
     for record in (b.TaskRecord(project, 2, world.opening()), b.TaskRecord(2**64 + project, 1, world.opening())):
         assert world.fleet_refusal([record]).name == "UnknownVersion"
 
 
 def window(start: int, end: int) -> Opening:
-    return Opening(bytes(31) + b"\5", DEVICE_SET, start, end, 1)
+    return Opening(bytes(31) + b"\5", DEVICE_SET, start, end, 1, Completeness())
 
 
 @FEW

@@ -46,7 +46,7 @@ def measured(world: World) -> dict[str, int]:
     rows["mirror, 1 prover comes online"] = world.coordinate(statuses=[idle])["gasUsed"]
     rows["heartbeat, 1 prover"] = chain.send(world.coordinator, addresses.fleet, b.heartbeat([prover]))["gasUsed"]
     key = b.register_verifying_key(TrapdoorKey.generate(seed=99).encoded())
-    rows["Groth16Verifier.register, 12 signals"] = chain.send(world.stranger, addresses.groth16, key)["gasUsed"]
+    rows["Groth16Verifier.register, 16 signals"] = chain.send(world.stranger, addresses.groth16, key)["gasUsed"]
     batch(world, project, 1)
     rows["applyBatch, 1 task and 1 assignment"] = batch(world, project, 1)
     rows["applyBatch, 16 tasks and 16 assignments"] = batch(world, project, 16)

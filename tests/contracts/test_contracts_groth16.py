@@ -6,6 +6,7 @@ Every proof and every key here is judged by the verifier off chain too, and the 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import pytest
 from eth_abi.abi import decode, encode
@@ -18,13 +19,15 @@ from tests.contracts.chain_client import event, events
 from tests.contracts.groth16_simulator import FIELD_MODULUS, TrapdoorKey, encode_key, encode_proof, g1, g2, signals_of
 from tests.contracts.world import WORDS, ZKP, Claim, Task, World
 from verifier import bindings as b
+from verifier.completeness import MOST_MISSING, Completeness
 from verifier.errors import Refused
 from verifier.groth16 import verify_groth16
 from verifier.statement import Opening
 
 SOME = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 LIMIT = 2**252
-PROOF_WORDS = ["uint256"] * 13
+PROOF_WORDS = ["uint256"] * 17
+EIGHT = ["int256"] * 8
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,11 @@ def refused(task: Task, claim: Claim) -> str:
     return verdict.name if isinstance(verdict, b.Revert) else "False"
 
 
+def wide(task: Task, words: Sequence[int]) -> bytes:
+    """A public output whose own words are of the widest type."""
+    return encode(["int256"] * (len(words) + 4), [*words, *task.opening.completeness.words()])
+
+
 def with_word(proof: bytes, index: int, value: int) -> bytes:
     return proof[: 32 * index] + value.to_bytes(32, "big") + proof[32 * index + 32 :]
 
@@ -72,10 +80,10 @@ def test_a_good_proof_is_accepted(task: Task) -> None:
 @SOME
 @given(st.lists(st.integers(-LIMIT + 1, LIMIT - 1), min_size=4, max_size=4))
 def test_every_output_in_range_has_its_own_signals(task: Task, words: list[int]) -> None:
-    output = encode(["int256"] * 4, words)
+    output = wide(task, words)
     claim = task.prove(task.statement(ZKP, output), ZKP, output)
     assert judge(task, claim) is True
-    changed = encode(["int256"] * 4, [*words[:3], words[3] - 1 if words[3] > 0 else words[3] + 1])
+    changed = wide(task, [*words[:3], words[3] - 1 if words[3] > 0 else words[3] + 1])
     assert refused(task, dataclasses.replace(claim, public_output=changed)) == "False"
 
 
@@ -84,7 +92,7 @@ def test_every_output_in_range_has_its_own_signals(task: Task, words: list[int])
 def test_an_output_word_out_of_range_is_refused(task: Task, word: int, index: int) -> None:
     words = [1, 1, 1, 1]
     words[index] = word
-    output = encode(["int256"] * 4, words)
+    output = wide(task, words)
     verdict = judge(task, task.prove(task.statement(ZKP, output), ZKP, output))
     assert isinstance(verdict, b.Revert)
     assert (verdict.name, verdict.args["signal"]) == ("SignalOutOfRange", index + 1)
@@ -92,19 +100,19 @@ def test_an_output_word_out_of_range_is_refused(task: Task, word: int, index: in
 
 @pytest.mark.parametrize("word", [LIMIT - 1, -LIMIT + 1, 0])
 def test_an_output_word_at_the_edge_is_accepted(task: Task, word: int) -> None:
-    output = encode(["int256"] * 4, [word] * 4)
+    output = wide(task, [word] * 4)
     assert judge(task, task.prove(task.statement(ZKP, output), ZKP, output)) is True
 
 
 def test_a_negative_word_and_its_field_alias_do_not_share_a_proof(task: Task) -> None:
-    output = encode(["int256"] * 4, [-1, 0, 0, 0])
+    output = wide(task, [-1, 0, 0, 0])
     claim = task.prove(task.statement(ZKP, output), ZKP, output)
     alias = (curve_order - 1).to_bytes(32, "big") + output[32:]
     assert refused(task, dataclasses.replace(claim, public_output=alias)) == "SignalOutOfRange"
 
 
 @SOME
-@given(st.integers(0, 416 * 8 - 1))
+@given(st.integers(0, 544 * 8 - 1))
 def test_every_flipped_bit_of_the_proof_is_refused(task: Task, bit: int) -> None:
     claim = task.claim()
     flipped = bytearray(claim.proof)
@@ -144,7 +152,8 @@ def test_points_at_infinity_are_refused(task: Task) -> None:
 def test_a_point_c_at_infinity_is_refused_though_the_equation_holds(task: Task) -> None:
     """a = alpha·beta + ic·gamma, b = 1 and c = 0 solve the equation; only the trapdoor's owner can find them."""
     key, claim = task.world.key, task.claim()
-    signals = signals_of(claim.statement, task.world.domain, task.opening, list(WORDS))
+    words = [*WORDS, *task.opening.completeness.words()]
+    signals = signals_of(claim.statement, task.world.domain, task.opening, words)
     combined = key.ic[0] + sum(s * k for s, k in zip(signals, key.ic[1:], strict=True))
     a = g1(key.alpha * key.beta + combined * key.gamma)
     assert refused(task, dataclasses.replace(claim, proof=encode_proof(a, g2(1), (0, 0), task.opening))) == (
@@ -164,7 +173,10 @@ def test_nobody_but_its_router_gets_an_answer(world: World, task: Task) -> None:
 
 @pytest.mark.parametrize(
     ("index", "value"),
-    [(8, curve_order), (9, curve_order), (10, 2**64), (11, 2**64), (12, 2**32), (8, 2**256 - 1)],
+    [
+        *((8, curve_order), (8, 2**256 - 1), (9, curve_order), (10, 2**64), (11, 2**64), (12, 2**32)),
+        *((13, 2**64), (13, 2**255), (14, 2**32), (15, 2**32), (16, 2**32)),
+    ],
 )
 def test_an_opening_out_of_range_is_refused(task: Task, index: int, value: int) -> None:
     claim = task.claim()
@@ -189,6 +201,55 @@ def test_an_opening_of_other_inputs_is_refused_even_if_proven(task: Task, field:
     claim = task.claim()
     proven = other.prove(claim.statement, ZKP, claim.public_output)
     assert refused(task, proven) == "False"
+
+
+@pytest.mark.parametrize("word", range(4))
+def test_other_completeness_than_the_records_is_refused_even_if_proven(task: Task, word: int) -> None:
+    """A circuit that lets the prover choose would not do: the adapter compares the output with the opening."""
+    words = list(task.opening.completeness.words())
+    words[word] += 1
+    output = encode(EIGHT, [*WORDS, *words])
+    assert refused(task, task.prove(task.statement(ZKP, output), ZKP, output)) == "CompletenessMismatch"
+
+
+def test_completeness_of_another_window_is_refused_even_if_proven(task: Task) -> None:
+    theirs = Task(task.world, task.project, task.world.opening(completeness=Completeness(6, 1, 0, 1)))
+    claim, other = task.claim(), theirs.claim()
+    swapped = task.prove(task.statement(ZKP, other.public_output), ZKP, other.public_output)
+    assert refused(task, swapped) == "CompletenessMismatch"
+    # The proof's own copy moved as well: now it opens other inputs.
+    moved = claim.proof[:416] + other.proof[416:]
+    assert refused(task, dataclasses.replace(swapped, proof=moved)) == "False"
+    reopened = dataclasses.replace(task.opening, completeness=theirs.opening.completeness)
+    again = Task(task.world, task.project, reopened).prove(swapped.statement, ZKP, other.public_output)
+    assert refused(task, again) == "False"
+
+
+@pytest.mark.parametrize(
+    "completeness",
+    [
+        Completeness(missing=MOST_MISSING + 1),
+        Completeness(missing=2**64 - 1),
+        Completeness(duplicates=18),
+        Completeness(late=1),
+        Completeness(reordered=4),
+        Completeness(late=3, reordered=2),
+    ],
+    ids=str,
+)
+def test_completeness_that_no_window_has_is_refused_even_if_committed(task: Task, completeness: Completeness) -> None:
+    other = Task(task.world, task.project, dataclasses.replace(task.opening, completeness=completeness))
+    assert refused(other, other.claim()) == "ImpossibleOpening"
+
+
+@pytest.mark.parametrize(
+    "completeness",
+    [Completeness(), Completeness(MOST_MISSING, 17, 3, 3), Completeness(duplicates=17, reordered=3)],
+    ids=str,
+)
+def test_completeness_at_its_edges_is_accepted(task: Task, completeness: Completeness) -> None:
+    other = Task(task.world, task.project, dataclasses.replace(task.opening, completeness=completeness))
+    assert judge(other, other.claim()) is True
 
 
 def test_a_project_id_beyond_64_bits_is_refused(task: Task) -> None:
@@ -226,13 +287,13 @@ def test_a_proof_under_another_registered_key_is_refused(world: World, task: Tas
     assert refused(task, task.prove(statement, ZKP, claim.public_output)) == "False"
 
 
-@pytest.mark.parametrize("words", [1, 16])
+@pytest.mark.parametrize("words", [4, 16])
 def test_the_shortest_and_longest_outputs_work(world: World, task: Task, words: int) -> None:
     key = TrapdoorKey.generate(seed=words, output_words=words)
     receipt = world.chain.send(world.stranger, world.deployment.groth16, b.register_verifying_key(key.encoded()))
     registered = event(receipt, "KeyRegistered").args
     assert (registered["programId"], registered["outputWords"]) == (key.program_id(), words)
-    output = encode(["int256"] * words, list(range(-3, words - 3)))
+    output = wide(task, range(-3, words - 7))
     other = Task(dataclasses.replace(world, key=key), task.project, task.opening)
     assert judge(other, other.prove(other.statement(ZKP, output), ZKP, output)) is True
 
@@ -250,13 +311,12 @@ def test_registration_is_open_and_a_repeat_changes_nothing(world: World) -> None
 def key_refusal(world: World, key: bytes) -> b.Revert:
     """Why the key is refused on chain; fails when the verifier off chain takes it."""
     with pytest.raises(Groth16Error):
-        groth16_verify(
-            key, bytes(12 * 32), encode_proof(g1(1), g2(1), g1(1), Opening(bytes(32), bytes(32), 1, 2, 1))[:256]
-        )
+        groth16_verify(key, bytes(16 * 32), encode_proof(g1(1), g2(1), g1(1), NO_OPENING)[:256])
     return world.chain.refusal(world.stranger, world.deployment.groth16, b.register_verifying_key(key))
 
 
 KEY = TrapdoorKey.generate(seed=3)
+NO_OPENING = Opening(bytes(32), bytes(32), 1, 2, 1, Completeness())
 
 
 def test_a_key_of_another_shape_is_refused(world: World) -> None:
@@ -264,11 +324,11 @@ def test_a_key_of_another_shape_is_refused(world: World) -> None:
     for key in (b"", good[:511], good[:-1], good + b"\0", good[:-64], good + bytes(64)):
         assert key_refusal(world, key).name == "MalformedKey"
     assert key_refusal(world, with_word(good, 14, 512)).name == "MalformedKey"
-    for words in (0, 17):
+    for words in (3, 17):
         assert key_refusal(world, TrapdoorKey.generate(seed=4, output_words=words).encoded()).name == "MalformedKey"
 
 
-@pytest.mark.parametrize("index", [*range(14), 16, 17, 40, 41])
+@pytest.mark.parametrize("index", [*range(14), 16, 17, 48, 49])
 def test_a_key_coordinate_out_of_range_or_off_the_curve_is_refused(world: World, index: int) -> None:
     good = KEY.encoded()
     value = int.from_bytes(good[32 * index : 32 * index + 32], "big")
@@ -276,7 +336,7 @@ def test_a_key_coordinate_out_of_range_or_off_the_curve_is_refused(world: World,
         assert key_refusal(world, with_word(good, index, bad)).name == "InvalidKeyPoint"
 
 
-@pytest.mark.parametrize(("start", "size"), [(0, 2), (2, 4), (6, 4), (10, 4), (16, 2), (40, 2)])
+@pytest.mark.parametrize(("start", "size"), [(0, 2), (2, 4), (6, 4), (10, 4), (16, 2), (48, 2)])
 def test_a_key_with_a_point_at_infinity_is_refused(world: World, start: int, size: int) -> None:
     """An ic point at infinity leaves its signal free: one proof would serve every digest."""
     good = KEY.encoded()
@@ -296,7 +356,7 @@ def test_a_g2_point_outside_the_subgroup_is_refused(world: World) -> None:
             break
         x = x + FQ2([1, 0])
     point = ((int(x.coeffs[1]), int(x.coeffs[0])), (int(root.coeffs[1]), int(root.coeffs[0])))
-    key = encode_key(g1(2), point, g2(4), g2(5), [g1(k + 1) for k in range(13)])
+    key = encode_key(g1(2), point, g2(4), g2(5), [g1(k + 1) for k in range(17)])
     refusal = key_refusal(world, key)
     assert (refusal.name, refusal.args["index"]) == ("InvalidKeyPoint", 1001)
 
@@ -321,7 +381,8 @@ def test_a_key_without_the_second_phase_is_refused(world: World, delta) -> None:
 
 def test_the_opening_words_are_the_last_of_the_proof(task: Task) -> None:
     words = decode(PROOF_WORDS, task.claim().proof)[8:]
-    opening = Opening(words[0].to_bytes(32, "big"), words[1].to_bytes(32, "big"), *words[2:])
+    roots = (word.to_bytes(32, "big") for word in words[:2])
+    opening = Opening(*roots, *words[2:5], Completeness(*words[5:]))
     assert opening == task.opening
 
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.contracts.chain_client import event, events
-from tests.contracts.world import OUTPUT_TYPES, SIGNED, WORDS, ZKP, Task, World, address
+from tests.contracts.world import SIGNED, WORDS, ZKP, Task, World, address
 from verifier import bindings as b
 from verifier.statement import Domain, Statement
 
@@ -44,6 +44,7 @@ def test_a_proof_settles_and_reaches_the_dapp(world: World, project: int) -> Non
     assert settled["publicOutput"] == claim.public_output
     window = event(receipt, "TemperatureWindow").args
     assert tuple(window[name] for name in ("count", "sum", "minimum", "maximum")) == WORDS
+    assert window["completeness"] == task.opening.completeness.words()
     state = world.state(task)
     assert state.status is b.TaskStatus.SETTLED
     assert state.dapp is b.DappStatus.PROCESSED
@@ -261,14 +262,31 @@ def test_the_sample_dapp_refuses_impossible_and_non_canonical_windows(world: Wor
         assert event(receipt, "DappFailed").args["reason"][:4] == keccak(b"ImpossibleWindow(uint32,int32,int32)")[:4]
         assert world.state(task).status is b.TaskStatus.SETTLED
     task = world.task(project)
-    wide = encode(["uint64", "int64", "int32", "int32"], [2**32, 0, 0, 0])
+    wide = encode(["uint64", "int64", "int32", "int32"], [2**32, 0, 0, 0]) + task.opening.completeness.encode()
     claim = task.prove(task.statement(ZKP, wide), ZKP, wide)
     assert event(task.settle(claim), "DappFailed").args["reason"] == b""
 
 
+def test_the_sample_dapp_keeps_and_adds_up_what_windows_lack(world: World) -> None:
+    own = world.create_project()
+    first, second = world.task(own), world.task(own)
+    for task in (first, second):
+        task.settle(task.claim())
+
+    def read(function: str, argument: object) -> tuple[object, ...]:
+        data = world.chain.read(world.deployment.temperature_dapp, b.encode_call("TemperatureDapp", function, argument))
+        (found,) = b.decode_result("TemperatureDapp", function, data)
+        return tuple(found)
+
+    lacking = first.opening.completeness.words()
+    assert read("resultOf", second.task_id) == (*WORDS, lacking)
+    count, total, minimum, maximum = WORDS
+    assert read("totalsOf", own) == (2, 2 * count, 2 * total, minimum, maximum, *(2 * number for number in lacking))
+
+
 def test_the_sample_dapp_takes_calls_of_the_router_only(world: World, project: int) -> None:
     task = world.task(project)
-    output = encode(OUTPUT_TYPES, WORDS)
+    output = task.claim().public_output
     data = b.encode_call("TemperatureDapp", "process", task.statement(ZKP, output).words(), output)
     refusal = world.chain.refusal(world.stranger, world.deployment.temperature_dapp, data)
     assert refusal.name == "NotRouter"

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_abi.abi import encode
 from eth_hash.auto import keccak
 
 from tests.contracts.chain_client import event
 from tests.contracts.groth16_simulator import encode_key, encode_proof
 from tests.contracts.world import DEVICE_SET, ZKP, Claim, World, address
 from verifier import bindings as b
+from verifier.completeness import Completeness
 from verifier.contracts.compile import NODE_MODULES, node
 from verifier.statement import Opening, Statement, program_id, task_id
 
@@ -90,12 +90,13 @@ def test_a_snarkjs_proof_settles_and_serves_no_other_statement(world: World, set
     chain.send(world.stranger, deployment.groth16, b.register_verifying_key(key))
     program = b.Program(ZKP, program_id(ZKP, keccak(key)), bytes.fromhex(deployment.groth16[2:]))
     project = world.create_project(programs=(program,), dapp=bytes(20))
-    opening = Opening((SECRET**2).to_bytes(32, "big"), DEVICE_SET, 1, 9, 3)
+    completeness = Completeness(SECRET * 3, 1, 2, 3)
+    opening = Opening((SECRET**2).to_bytes(32, "big"), DEVICE_SET, 1, 9, 3, completeness)
     task = task_id(project, 1, opening.window_start, opening.window_end)
     provers = [address(account) for account in world.provers]
     assignments = [b.Assignment(task, prover, b.kind_hash(ZKP), chain.now() + 10_000, 1) for prover in provers]
     world.coordinate([b.TaskRecord(project, 1, opening)], assignments)
-    output = encode(["uint256"], [SECRET * opening.count])
+    output = completeness.encode()
     statement = Statement(project, 1, task, opening.commitment(), keccak(output), program.program_id, provers[0])
     claim = prove(set_up, statement, world, opening, output)
 

@@ -15,12 +15,14 @@ from eth_hash.auto import keccak
 from tests.contracts.chain_client import Chain
 from tests.contracts.groth16_simulator import TrapdoorKey, signals_of
 from verifier import bindings as b
+from verifier.completeness import Completeness
 from verifier.statement import Domain, Opening, Statement, program_id, task_id
 
 ZKP = "zkp.groth16"
 SIGNED = "test.signature"
 WORDS = (3, -250, -2000, 2150)
-OUTPUT_TYPES = ["uint32", "int64", "int32", "int32"]
+OUTPUT_TYPES = ["uint32", "int64", "int32", "int32", "uint64", "uint32", "uint32", "uint32"]
+COMPLETENESS = Completeness(missing=5, duplicates=4, late=1, reordered=2)
 DEVICE_SET = (12345).to_bytes(32, "big")
 _windows = itertools.count(1, 100)
 _projects = itertools.count(1)
@@ -86,7 +88,9 @@ class World:
 
     def opening(self, **changes: Any) -> Opening:
         start = next(_windows)
-        opening = Opening(keccak(start.to_bytes(8, "big"))[1:].rjust(32, b"\0"), DEVICE_SET, start, start + 20, 3)
+        opening = Opening(
+            keccak(start.to_bytes(8, "big"))[1:].rjust(32, b"\0"), DEVICE_SET, start, start + 20, 3, COMPLETENESS
+        )
         return dataclasses.replace(opening, **changes)
 
     def task(self, project: int, *, kinds: tuple[str, ...] = (ZKP,), lifetime: int = 100_000, fence: int = 1) -> Task:
@@ -160,8 +164,8 @@ class Task:
         )
 
     def claim(self, kind: str = ZKP, words: tuple[int, ...] = WORDS, prover: int = 0) -> Claim:
-        """A good proof."""
-        output = encode(OUTPUT_TYPES, words)
+        """A good proof; `words` are the program's own, the completeness follows."""
+        output = encode(OUTPUT_TYPES, (*words, *self.opening.completeness.words()))
         return self.prove(self.statement(kind, output, prover), kind, output)
 
     def prove(self, statement: Statement, kind: str, output: bytes, domain: Domain | None = None) -> Claim:

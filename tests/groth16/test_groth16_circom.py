@@ -13,7 +13,8 @@ from eth_hash.auto import keccak
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from provers.programs import PROGRAMS
+from provers.programs import PROGRAMS, CircuitInputs
+from provers.programs.temperature_window import OUTPUTS, circuit_inputs, compute, public_output
 from provers.protocol import Prepared, Program, Proof, Prover, ProvingTask, prover_for
 from provers.zkp.circom import CircomProver
 from provers.zkp.keys import DEVELOPMENT_LABEL
@@ -22,10 +23,14 @@ from verifier.commitment import readings_root
 from verifier.errors import InvalidInput, Refused, W3bstreamError
 from verifier.field import R
 from verifier.groth16 import Groth16Proof, verify_groth16
-from verifier.statement import Domain, Statement, task_id
+from verifier.statement import OPENING_TYPES, Domain, Statement, task_id
 
 VALUES = [215, -40, 2**31 - 1, -(2**31), 0, 7]
-OUTPUT = (6, 215 - 40 - 1 + 0 + 7, -(2**31), 2**31 - 1)
+STATED = (2, 1, 3)
+"""Duplicates, late and reordered readings of the sample task."""
+TYPES = [field.split()[0] for field in OUTPUTS]
+OUTPUT = (6, 215 - 40 - 1 + 0 + 7, -(2**31), 2**31 - 1, 3 * 14, *STATED)
+"""Each of three devices skips 14 numbers between its two readings."""
 PROGRAM = Program("temperature_window", "zkp.groth16", PROGRAMS / "temperature_window")
 
 
@@ -48,7 +53,7 @@ def prepared(prover: CircomProver) -> Prepared:
 @pytest.fixture(scope="session")
 def task(prepared: Prepared) -> ProvingTask:
     """Six readings of three devices."""
-    return window_task(prepared, VALUES)
+    return window_task(prepared, VALUES, step=5, stated=STATED)
 
 
 @pytest.fixture(scope="session")
@@ -67,14 +72,14 @@ def refused(prover: CircomProver, prepared: Prepared, task: ProvingTask, honest:
 
 def test_an_honest_proof_is_accepted(prover: CircomProver, prepared: Prepared, task: ProvingTask, proof: Proof) -> None:
     prover.verify(prepared, task, proof.statement, proof.public_output, proof.proof)
-    assert decode(["uint32", "int64", "int32", "int32"], proof.public_output) == OUTPUT
+    assert decode(TYPES, proof.public_output) == OUTPUT
     assert proof.statement == task.statement(keccak(proof.public_output))
-    assert len(proof.proof) == 416
+    assert len(proof.proof) == 544
     assert set(proof.seconds) == {"witness", "prove", "check"}
 
 
 def test_the_proof_is_the_abi_encoding(task: ProvingTask, proof: Proof) -> None:
-    types = ["uint256[2]", "uint256[2][2]", "uint256[2]", "bytes32", "bytes32", "uint64", "uint64", "uint32"]
+    types = ["uint256[2]", "uint256[2][2]", "uint256[2]", *OPENING_TYPES]
     values = decode(types, proof.proof)
     assert encode(types, values) == proof.proof
     assert list(values[3:]) == task.opening.words()
@@ -85,7 +90,7 @@ def test_the_verifying_key_is_the_abi_encoding(prepared: Prepared) -> None:
     types = ["uint256[2]", g2, g2, g2, "uint256[2][]"]
     values = decode(types, prepared.verifying_key)
     assert encode(types, values) == prepared.verifying_key
-    assert len(values[4]) == 13
+    assert len(values[4]) == 17
 
 
 def test_it_is_a_prover_and_registered(prover: CircomProver, prepared: Prepared) -> None:
@@ -106,15 +111,16 @@ def test_any_window_proves(prover: CircomProver, prepared: Prepared, values: lis
     task = window_task(prepared, values, start=start)
     made = prover.prove(prepared, task, quiet)
     prover.verify(prepared, task, made.statement, made.public_output, made.proof)
-    count, total, least, greatest = decode(["uint32", "int64", "int32", "int32"], made.public_output)
-    assert (count, total, least, greatest) == (len(values), sum(values), min(values), max(values))
+    own, completeness = decode(TYPES, made.public_output)[:4], decode(TYPES, made.public_output)[4:]
+    assert own == (len(values), sum(values), min(values), max(values))
+    assert completeness == task.opening.completeness.words() == (2 * max(len(values) - 3, 0), 0, 0, 0)
 
 
 def test_a_proof_of_another_window_is_refused(
     prover: CircomProver, prepared: Prepared, task: ProvingTask, proof: Proof
 ) -> None:
     """Replay: an accepted proof under the statement of another task, in every combination."""
-    other = window_task(prepared, VALUES, start=200)
+    other = window_task(prepared, VALUES, start=200, step=5, stated=STATED)
     with pytest.raises(Refused, match="W3B-4012"):
         prover.verify(prepared, other, proof.statement, proof.public_output, proof.proof)
     moved = other.statement(proof.statement.output)
@@ -172,11 +178,13 @@ def _restated(statement: Statement, output: bytes) -> Statement:
 @pytest.mark.parametrize(
     ("output", "code"),
     [
-        (encode(["uint32", "int64", "int32", "int32"], (6, 182, -(2**31), 2**31 - 1)), "W3B-4014"),
+        (encode(TYPES, (6, 182, *OUTPUT[2:])), "W3B-4014"),
+        *((encode(TYPES, (*OUTPUT[:at], OUTPUT[at] + 1, *OUTPUT[at + 1 :])), "W3B-4013") for at in range(4, 8)),
         (b"", "W3B-4020"),
-        (b"\x7f" * 128, "W3B-4020"),
-        (bytes(160), "W3B-4010"),
-        (bytes(127), "W3B-4020"),
+        (b"\x7f" * 256, "W3B-4020"),
+        (bytes(32) + encode(TYPES, OUTPUT), "W3B-4010"),
+        (encode(TYPES, OUTPUT)[-128:], "W3B-4010"),
+        (bytes(255), "W3B-4020"),
     ],
 )
 def test_another_output_is_refused(
@@ -189,7 +197,7 @@ def test_another_output_is_refused(
 
 def test_flipped_bits_are_refused(prover: CircomProver, prepared: Prepared, task: ProvingTask, proof: Proof) -> None:
     seeded = random.Random(11)
-    places = [(at, seeded.randrange(8)) for at in (*range(256, 416), *seeded.sample(range(256), 60))]
+    places = [(at, seeded.randrange(8)) for at in (*range(256, 544), *seeded.sample(range(256), 60))]
     for at, bit in places:
         forged = proof.proof[:at] + bytes([proof.proof[at] ^ 1 << bit]) + proof.proof[at + 1 :]
         code = refused(prover, prepared, task, proof, proof=forged)
@@ -201,7 +209,10 @@ def test_wrong_lengths_are_refused(prover: CircomProver, prepared: Prepared, tas
         assert refused(prover, prepared, task, proof, proof=forged) == "W3B-4010"
 
 
-@pytest.mark.parametrize(("word", "value"), [(8, R), (9, R), (10, 1 << 64), (11, 1 << 255), (12, 1 << 32)])
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [(8, R), (9, R), (10, 1 << 64), (11, 1 << 255), (12, 1 << 32), (13, 1 << 64), (14, 1 << 32), (16, 1 << 255)],
+)
 def test_words_that_are_not_canonical_are_refused(
     prover: CircomProver, prepared: Prepared, task: ProvingTask, proof: Proof, word: int, value: int
 ) -> None:
@@ -246,6 +257,52 @@ def test_readings_of_another_opening_are_refused(prover: CircomProver, prepared:
         prover.prove(prepared, dataclasses.replace(task, opening=opening), quiet)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"missing": 41}, {"missing": 43}, {"missing": 0}, {"duplicates": 1}, {"late": 0}, {"reordered": 2}],
+    ids=str,
+)
+def test_a_proof_serves_no_other_completeness(
+    prepared: Prepared, task: ProvingTask, proof: Proof, change: dict[str, int]
+) -> None:
+    """The same window recorded with other counts: everything around the three points is made to fit."""
+    opening = dataclasses.replace(task.opening, completeness=dataclasses.replace(task.opening.completeness, **change))
+    output = proof.public_output[:-128] + opening.completeness.encode()
+    statement = dataclasses.replace(proof.statement, inputs=opening.commitment(), output=keccak(output))
+    forged = Groth16Proof(proof.proof[:256], opening).encode()
+    with pytest.raises(Refused, match="W3B-4014"):
+        verify_groth16(prepared.verifying_key, DOMAIN, statement, output, forged)
+
+
+@pytest.mark.parametrize("missing", [41, 43, 0, 2**63 - 1])
+def test_a_wrong_count_of_missing_readings_cannot_be_proven(
+    prover: CircomProver, prepared: Prepared, task: ProvingTask, missing: int
+) -> None:
+    """By our own code, and by a program module that repeats whatever the coordinator committed to."""
+    opening = dataclasses.replace(
+        task.opening, completeness=dataclasses.replace(task.opening.completeness, missing=missing)
+    )
+    wrong = dataclasses.replace(task, opening=opening)
+    with pytest.raises(InvalidInput, match="W3B-4021"):
+        prover.prove(prepared, wrong, quiet)
+    credulous = dataclasses.replace(prepared, state=dataclasses.replace(prepared.state, program=Credulous(task)))
+    with pytest.raises(Refused, match="W3B-4008"):
+        prover.prove(credulous, wrong, quiet)
+
+
+@dataclasses.dataclass(frozen=True)
+class Credulous:
+    """The sample program's module, told what to say: the output as the opening states it, the honest slots."""
+
+    honest: ProvingTask
+
+    def output_of(self, task: ProvingTask) -> bytes:
+        return public_output(compute(task.readings), task.opening.completeness)
+
+    def circuit_inputs(self, task: ProvingTask, digest: bytes) -> CircuitInputs:
+        return circuit_inputs(self.honest, digest)
+
+
 def _copied_program(tmp_path: Path) -> Program:
     folder = tmp_path / "program"
     shutil.copytree(PROGRAM.folder, folder)
@@ -264,7 +321,9 @@ def test_a_damaged_program_folder_is_refused(prover: CircomProver, tmp_path: Pat
     ("old", "new", "code"),
     [
         ('kind = "zkp.groth16"', 'kind = "zkp.plonk"', "W3B-4002"),
-        ("public_signals = 12", "public_signals = 11", "W3B-4002"),
+        ("public_signals = 16", "public_signals = 15", "W3B-4002"),
+        ('"uint32 late", "uint32 reordered"', '"uint32 reordered", "uint32 late"', "W3B-4022"),
+        ('"uint64 missing"', '"uint32 missing"', "W3B-4022"),
         ("capacity", "capacities", "W3B-4022"),
     ],
 )

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from native._native import Groth16Error, groth16_verify
 from tests.contracts.groth16_simulator import TrapdoorKey, signals_of
+from verifier.completeness import Completeness
 from verifier.errors import Refused
 from verifier.groth16 import groth16_program_id, verify_groth16
 from verifier.statement import Domain, Opening, Statement, task_id
 
 DOMAIN = Domain(4690, bytes.fromhex("11" * 20))
-OPENING = Opening(bytes(31) + b"\1", bytes(31) + b"\2", 1, 21, 3)
-WORDS = [3, -250, -2000, 2150]
-OUTPUT = encode(["int256"] * 4, WORDS)
+OPENING = Opening(bytes(31) + b"\1", bytes(31) + b"\2", 1, 21, 3, Completeness(9, 2, 0, 1))
+WORDS = [3, -250, -2000, 2150, *OPENING.completeness.words()]
+OUTPUT = encode(["int256"] * 8, WORDS)
 KEY = TrapdoorKey.generate(seed=1)
 
 

@@ -12,7 +12,8 @@ import {
     ProverStatus,
     StatusUpdate,
     Task,
-    TaskRecord
+    TaskRecord,
+    isPossible
 } from "./Types.sol";
 
 /// @title Provers, tasks and assignments
@@ -337,7 +338,8 @@ contract FleetManagement is IFleetManagement, Ownable2Step {
             opening.readingsRoot,
             opening.windowStart,
             opening.windowEnd,
-            opening.count
+            opening.count,
+            opening.completeness
         );
     }
 
@@ -348,9 +350,10 @@ contract FleetManagement is IFleetManagement, Ownable2Step {
         if (opening.windowStart == 0 || opening.windowStart >= opening.windowEnd) {
             revert InvalidWindow(opening.windowStart, opening.windowEnd);
         }
-        uint64 most = opening.windowEnd - opening.windowStart;
-        if (most > capacity) most = capacity;
+        uint64 span = opening.windowEnd - opening.windowStart;
+        uint64 most = span > capacity ? capacity : span;
         if (opening.count == 0 || opening.count > most) revert InvalidCount(opening.count, most);
+        if (!isPossible(opening.completeness, opening.count, span)) revert InvalidCompleteness(opening.completeness);
         uint64 lastEnd = lastWindowEnd[projectId][version];
         if (opening.windowStart < lastEnd) revert WindowOverlap(projectId, version, lastEnd, opening.windowStart);
     }

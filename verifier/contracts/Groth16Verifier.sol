@@ -4,7 +4,7 @@ pragma solidity 0.8.37;
 import {BN254} from "./BN254.sol";
 import {IRouter} from "./IRouter.sol";
 import {IVerifier} from "./IVerifier.sol";
-import {Statement} from "./Types.sol";
+import {Completeness, Statement, isPossible} from "./Types.sol";
 
 /// @title Groth16 over BN254 (Groth, EUROCRYPT 2016) for every circuit program
 /// @notice Holds verifying keys by programId and builds all public signals itself
@@ -13,11 +13,13 @@ contract Groth16Verifier is IVerifier {
     /// @notice Proof kind that this adapter serves.
     string public constant KIND = "zkp.groth16";
     /// @notice Exact length of a proof, bytes.
-    uint256 public constant PROOF_LENGTH = 416;
+    uint256 public constant PROOF_LENGTH = 544;
     /// @notice Most 32-byte words a public output may have.
     uint256 public constant MAX_OUTPUT_WORDS = 16;
     /// Signals besides the output words: readingsRoot, digest (2), projectId, deviceSetRoot, window (2), count.
     uint256 private constant FIXED_SIGNALS = 8;
+    /// Words of the completeness, the last of every public output.
+    uint256 private constant COMPLETENESS_WORDS = 4;
     /// Bytes before the ic points: 14 words of points, the offset of ic, the length of ic.
     uint256 private constant KEY_HEAD = 512;
     /// Offset of ic in the key's ABI encoding.
@@ -43,8 +45,10 @@ contract Groth16Verifier is IVerifier {
     error SignalOutOfRange(uint256 signal, uint256 value);
     /// @notice A point of the proof is infinity, off the curve, out of the subgroup, or not below the field's modulus.
     error InvalidProofPoint();
-    /// @notice The window or the count of the opening is impossible.
+    /// @notice The window, the count or the completeness of the opening is impossible.
     error ImpossibleOpening();
+    /// @notice The public output does not end with the completeness of the opening.
+    error CompletenessMismatch();
 
     /// @notice The Router whose digest proofs are bound to, and the only caller of `verify`.
     IRouter public immutable ROUTER;
@@ -89,7 +93,7 @@ contract Groth16Verifier is IVerifier {
         if (publicOutput.length != words * 32) revert OutputLength(words * 32, publicOutput.length);
         if (proof.length != PROOF_LENGTH) revert ProofLength(proof.length);
         uint256[] memory signals = _signals(s, publicOutput, proof, words);
-        if (keccak256(proof[256:416]) != s.inputs) return false;
+        if (keccak256(proof[256:544]) != s.inputs) return false;
         return _pairing(key, proof, BN254.combine(key, KEY_HEAD, signals));
     }
 
@@ -114,6 +118,24 @@ contract Groth16Verifier is IVerifier {
         uint256 count = _below(words + 7, _word(proof, 12), 1 << 32);
         if (start == 0 || start >= end || count == 0 || count > end - start) revert ImpossibleOpening();
         (signals[words + 5], signals[words + 6], signals[words + 7]) = (start, end, count);
+        _checkCompleteness(publicOutput, proof, uint32(count), uint64(end - start));
+    }
+
+    /// The last words of the public output are the opening's completeness, and so are their signals.
+    function _checkCompleteness(bytes calldata publicOutput, bytes calldata proof, uint32 count, uint64 span)
+        private
+        pure
+    {
+        // Its first signal, too: the words of the public output begin at signal 1.
+        uint256 first = publicOutput.length / 32 - COMPLETENESS_WORDS + 1;
+        Completeness memory stated = Completeness({
+            missing: uint64(_below(first, _word(proof, 13), 1 << 64)),
+            duplicates: uint32(_below(first + 1, _word(proof, 14), 1 << 32)),
+            late: uint32(_below(first + 2, _word(proof, 15), 1 << 32)),
+            reordered: uint32(_below(first + 3, _word(proof, 16), 1 << 32))
+        });
+        if (!isPossible(stated, count, span)) revert ImpossibleOpening();
+        if (keccak256(publicOutput[32 * (first - 1):]) != keccak256(proof[416:544])) revert CompletenessMismatch();
     }
 
     /// e(-A, B) · e(alpha, beta) · e(IC, gamma) · e(C, delta) = 1.
@@ -150,7 +172,8 @@ contract Groth16Verifier is IVerifier {
     function _checkShape(bytes calldata key) private pure returns (uint256 points) {
         if (key.length < KEY_HEAD) revert MalformedKey();
         points = _word(key, 15);
-        if (points < 2 + FIXED_SIGNALS || points > 1 + FIXED_SIGNALS + MAX_OUTPUT_WORDS) revert MalformedKey();
+        uint256 words = points < 1 + FIXED_SIGNALS ? 0 : points - 1 - FIXED_SIGNALS;
+        if (words < COMPLETENESS_WORDS || words > MAX_OUTPUT_WORDS) revert MalformedKey();
         if (_word(key, 14) != IC_OFFSET || key.length != KEY_HEAD + 64 * points) revert MalformedKey();
     }
 

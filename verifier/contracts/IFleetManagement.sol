@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {Assignment, AssignmentState, ProverStatus, StatusUpdate, Task, TaskRecord} from "./Types.sol";
+import {
+    Assignment,
+    AssignmentState,
+    Completeness,
+    ProverStatus,
+    StatusUpdate,
+    Task,
+    TaskRecord
+} from "./Types.sol";
 
 /// @title Provers, tasks and assignments
 interface IFleetManagement {
@@ -30,7 +38,8 @@ interface IFleetManagement {
         bytes32 readingsRoot,
         uint64 windowStart,
         uint64 windowEnd,
-        uint32 count
+        uint32 count,
+        Completeness completeness
     );
     /// @notice An attempt was recorded.
     event TaskAssigned(
@@ -75,6 +84,8 @@ interface IFleetManagement {
     error InvalidWindow(uint64 windowStart, uint64 windowEnd);
     /// @notice Not 1 <= count <= min(windowEnd - windowStart, the version's capacity).
     error InvalidCount(uint32 count, uint64 most);
+    /// @notice Not missing < 2^63, duplicates <= windowEnd - windowStart - count, late <= reordered <= count.
+    error InvalidCompleteness(Completeness given);
     /// @notice The window starts before the end of the version's last one.
     error WindowOverlap(uint256 projectId, uint32 version, uint64 lastEnd, uint64 windowStart);
     /// @notice The same window was recorded with other inputs.

@@ -15,7 +15,8 @@ interface IVerifier {
     /// @notice Checks that `proof` proves `s` for the program `s.programId`.
     /// @dev Requires msg.sender to be the verifier's Router, else reverts with NotRouter; an eth_call sets `from` to the
     /// Router's address. The Router has already required keccak256(publicOutput) == s.output. The implementation requires that the
-    /// proof's own input and output signals are those of `s`. Malformed input (wrong length, a coordinate or signal out
+    /// proof's own input and output signals are those of `s`, and that the public output ends with the completeness to
+    /// which `s.inputs` commits. Malformed input (wrong length, a coordinate or signal out
     /// of range, an unknown program) reverts with a custom error; well-formed input that does not prove `s` returns
     /// false. Callers treat both as a refusal.
     /// @param s What is claimed.

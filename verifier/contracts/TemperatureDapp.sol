@@ -2,7 +2,7 @@
 pragma solidity 0.8.37;
 
 import {IDapp} from "./IDapp.sol";
-import {Statement} from "./Types.sol";
+import {Completeness, Statement} from "./Types.sol";
 
 /// @title Sample dApp: temperature windows
 /// @notice Keeps the results of the sample program `temperature_window`. Any project may name it; results are kept by
@@ -14,6 +14,7 @@ contract TemperatureDapp is IDapp {
         int64 sum;
         int32 minimum;
         int32 maximum;
+        Completeness completeness;
     }
 
     /// @notice Everything a project has been delivered so far.
@@ -23,6 +24,10 @@ contract TemperatureDapp is IDapp {
         int128 sum;
         int32 minimum;
         int32 maximum;
+        uint128 missing;
+        uint64 duplicates;
+        uint64 late;
+        uint64 reordered;
     }
 
     /// @notice A window was delivered.
@@ -33,12 +38,13 @@ contract TemperatureDapp is IDapp {
         uint32 count,
         int64 sum,
         int32 minimum,
-        int32 maximum
+        int32 maximum,
+        Completeness completeness
     );
 
     /// @notice The caller is not the Router.
     error NotRouter(address caller);
-    /// @notice The public output is not 128 bytes.
+    /// @notice The public output is not 256 bytes.
     error OutputLength(uint256 length);
     /// @notice No reading, or minimum above maximum.
     error ImpossibleWindow(uint32 count, int32 minimum, int32 maximum);
@@ -60,7 +66,7 @@ contract TemperatureDapp is IDapp {
     /// @inheritdoc IDapp
     function process(Statement calldata s, bytes calldata publicOutput) external {
         if (msg.sender != ROUTER) revert NotRouter(msg.sender);
-        if (publicOutput.length != 128) revert OutputLength(publicOutput.length);
+        if (publicOutput.length != 256) revert OutputLength(publicOutput.length);
         if (_results[s.taskId].count != 0) revert AlreadyDelivered(s.taskId);
         // abi.decode reverts when a word is out of its type's range.
         Window memory result = abi.decode(publicOutput, (Window));
@@ -71,7 +77,14 @@ contract TemperatureDapp is IDapp {
         _latest[s.projectId] = s.taskId;
         _add(_totals[s.projectId], result);
         emit TemperatureWindow(
-            s.projectId, s.taskId, s.prover, result.count, result.sum, result.minimum, result.maximum
+            s.projectId,
+            s.taskId,
+            s.prover,
+            result.count,
+            result.sum,
+            result.minimum,
+            result.maximum,
+            result.completeness
         );
     }
 
@@ -97,5 +110,9 @@ contract TemperatureDapp is IDapp {
         totals.windows += 1;
         totals.count += result.count;
         totals.sum += result.sum;
+        totals.missing += result.completeness.missing;
+        totals.duplicates += result.completeness.duplicates;
+        totals.late += result.completeness.late;
+        totals.reordered += result.completeness.reordered;
     }
 }

@@ -20,18 +20,40 @@ struct Statement {
     address prover;
 }
 
+/// @notice What a window lacks (docs/reference/encodings.md §2.1).
+/// @param missing Sequence numbers between two of a device's readings in the window that are not in it; at most 2^63 - 1,
+/// which means that many or more. A proof with provenance `in-proof` proves it.
+/// @param duplicates Messages in the window's positions that repeat an accepted reading. Stated by the coordinator.
+/// @param late Readings that came when a higher sequence of their device was in an earlier window. Stated.
+/// @param reordered Readings that came when a higher sequence of their device was there already, late ones included.
+/// Stated.
+struct Completeness {
+    uint64 missing;
+    uint32 duplicates;
+    uint32 late;
+    uint32 reordered;
+}
+
 /// @notice What `inputs` commits to.
 /// @param readingsRoot Root of the window's readings under the version's commitment scheme.
 /// @param deviceSetRoot Root of the version's device set.
 /// @param windowStart First position of the window in the project's DA stream, 1 or more.
 /// @param windowEnd First position after the window.
 /// @param count Accepted readings in the window, 1 to windowEnd - windowStart.
+/// @param completeness What the window lacks.
 struct Opening {
     bytes32 readingsRoot;
     bytes32 deviceSetRoot;
     uint64 windowStart;
     uint64 windowEnd;
     uint32 count;
+    Completeness completeness;
+}
+
+/// Whether a window of `count` readings over `span` positions, count <= span, can have these numbers.
+function isPossible(Completeness memory c, uint32 count, uint64 span) pure returns (bool) {
+    return c.missing <= uint64(type(int64).max) && c.duplicates <= span - count && c.late <= c.reordered
+        && c.reordered <= count;
 }
 
 /// @notice One way to prove a project version's tasks.

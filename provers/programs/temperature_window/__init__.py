@@ -1,4 +1,4 @@
-"""The sample program: count, sum, minimum and maximum of a window of signed int32 temperatures.
+"""The sample program: count, sum, minimum and maximum of a window of signed int32 temperatures, and its completeness.
 
 In comes a window's readings; out come the ABI-encoded output and the signals of temperature_window.circom.
 """
@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from eth_abi.abi import encode as abi_encode
 
 from provers.programs import CircuitInputs
-from provers.programs.window import window_inputs
+from provers.programs.window import window_completeness, window_inputs
 from provers.protocol import ProvingTask
+from verifier.completeness import COMPLETENESS_OUTPUTS, Completeness
 from verifier.errors import InvalidInput
 from verifier.reading import Reading
 
@@ -21,7 +22,7 @@ BIAS = 1 << 31
 """What is added to a value to make it a number from 0 to 2^32 - 1."""
 PAYLOAD = "int32"
 """A reading's payload: 4 bytes, two's complement, big-endian."""
-OUTPUTS = ("uint32 count", "int64 sum", "int32 minimum", "int32 maximum")
+OUTPUTS = ("uint32 count", "int64 sum", "int32 minimum", "int32 maximum", *COMPLETENESS_OUTPUTS)
 """The output tuple, ABI types and names."""
 
 
@@ -44,14 +45,14 @@ def compute(readings: Sequence[Reading]) -> TemperatureOutput:
     return len(values), sum(values), min(values), max(values)
 
 
-def public_output(output: TemperatureOutput) -> bytes:
-    """The canonical ABI encoding, 128 bytes."""
-    return abi_encode([field.split()[0] for field in OUTPUTS], output)
+def public_output(output: TemperatureOutput, completeness: Completeness) -> bytes:
+    """The canonical ABI encoding, 256 bytes."""
+    return abi_encode([field.split()[0] for field in OUTPUTS], (*output, *completeness.words()))
 
 
 def output_of(task: ProvingTask) -> bytes:
     """The task's public output. Raises InvalidInput W3B-4021 or W3B-1007."""
-    return public_output(compute(task.readings))
+    return public_output(compute(task.readings), window_completeness(task))
 
 
 def circuit_inputs(task: ProvingTask, digest: bytes) -> CircuitInputs:

@@ -5,7 +5,7 @@ include "poseidon.circom";
 include "window.circom";
 
 // The sample program (docs/reference/encodings.md, section 5): count, sum, minimum and maximum of the window's int32
-// payloads. `value` is the payload plus 2^31, in [0, 2^32), and 0 in a disabled slot. The public signals come in the order
+// payloads, and the window's completeness, which ends every program's outputs. `value` is the payload plus 2^31, in [0, 2^32), and 0 in a disabled slot. The public signals come in the order
 // of section 4: outputs as declared, then public inputs as declared.
 template TemperatureWindow(capacityDepth, deviceDepth) {
     var capacity = 1 << capacityDepth;
@@ -14,6 +14,10 @@ template TemperatureWindow(capacityDepth, deviceDepth) {
     signal output sum;
     signal output minimum;
     signal output maximum;
+    signal output missing;
+    signal output outputDuplicates;
+    signal output outputLate;
+    signal output outputReordered;
 
     signal input digestHigh;
     signal input digestLow;
@@ -23,6 +27,9 @@ template TemperatureWindow(capacityDepth, deviceDepth) {
     signal input windowEnd;
     signal input count;
 
+    signal input duplicates;
+    signal input late;
+    signal input reordered;
     signal input enabled[capacity];
     signal input deviceIndex[capacity];
     signal input device[capacity];
@@ -42,6 +49,9 @@ template TemperatureWindow(capacityDepth, deviceDepth) {
     window.windowStart <== windowStart;
     window.windowEnd <== windowEnd;
     window.count <== count;
+    window.duplicates <== duplicates;
+    window.late <== late;
+    window.reordered <== reordered;
     window.enabled <== enabled;
     window.deviceIndex <== deviceIndex;
     window.device <== device;
@@ -91,6 +101,10 @@ template TemperatureWindow(capacityDepth, deviceDepth) {
     sum <== total - count * (1 << 31);
     minimum <== least[capacity - 1] - (1 << 31);
     maximum <== greatest[capacity - 1] - (1 << 31);
+    missing <== window.missing;
+    outputDuplicates <== duplicates;
+    outputLate <== late;
+    outputReordered <== reordered;
 }
 
 component main {public [digestHigh, digestLow, projectId, deviceSetRoot, windowStart, windowEnd, count]} =

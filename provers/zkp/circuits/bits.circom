@@ -52,3 +52,31 @@ template AtLeast(n) {
     bits.in <== a - b + (1 << n);
     out <== bits.out[n];
 }
+
+// out = 1 when in is 0, else 0: in * out = 0 leaves only out = 0 where in is not 0. The last line gives `inverse` one value
+// where in is 0, so that no wire is loose.
+template IsZero() {
+    signal input in;
+    signal output out;
+    signal inverse;
+    inverse <-- in != 0 ? 1 / in : 0;
+    out <== 1 - in * inverse;
+    in * out === 0;
+    inverse * out === 0;
+}
+
+// out = the smaller of in and 2^limit - 1, for in below 2^n, n <= 253 (proven here).
+template Capped(n, limit) {
+    signal input in;
+    signal output out;
+    var most = (1 << limit) - 1;
+    component bits = Bits(n);
+    bits.in <== in;
+    var above = 0;
+    for (var i = limit; i < n; i++) {
+        above += bits.out[i] * (1 << (i - limit));
+    }
+    component fits = IsZero();
+    fits.in <== above;
+    out <== most + fits.out * (in - most);
+}
