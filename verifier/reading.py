@@ -150,6 +150,15 @@ class Reading:
         """The field element `m` that a circuit sees and a Baby Jubjub device signs (§1.3)."""
         return self._message
 
+    @property
+    def knows_message(self) -> bool:
+        """Whether `message` answers without computing anything."""
+        return "_message" in self.__dict__
+
+    def remember_message(self, message: int) -> None:
+        """Spare `message` its milliseconds: the caller computed the same element in Rust, from the same bytes."""
+        self.__dict__["_message"] = message
+
 
 def payload_fold(payload: bytes) -> int:
     """Fold a payload into one field element (§1.3): its length, then each 31-byte chunk, by P2."""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from coordinator.access.quotas import READINGS, OverQuota, charge
 from coordinator.api import render
 from coordinator.api.auth import Caller, current_caller, require_still_valid
 from coordinator.api.paging import make_token, page_size, read_token
 from coordinator.api.reading_check import ReadingCheck
 from coordinator.api.stream_door import StreamDoor
+from coordinator.api.stream_methods import StreamMethods
+from coordinator.api.surroundings import IntakeDoor
 from coordinator.api.unbroken import Unbroken
 from coordinator.intake.status import dead_letters, stats
 from coordinator.ledger.store import Ledger
+from coordinator.projects.programs import Manifest
+from verifier.error_codes import CODES
 from verifier.errors import InvalidInput, NotFound, Unavailable, W3bstreamError
 from verifier.reading import Reading
 from w3bstream.v1 import ingest_pb2, ingest_pb2_grpc
@@ -22,6 +29,12 @@ MAX_READINGS = 256
 """Readings of one message of the stream."""
 MAX_REFUSALS = 100
 """Refusals that a summary names."""
+
+
+MESSAGE_SECONDS = 60.0
+"""How long the next message of a call may take to arrive whole: a sender that dribbles holds no call for ever."""
+CALL_SECONDS = 3600.0
+"""How long a call may last; a sender with more to say begins another."""
 
 
 @dataclass
@@ -52,12 +65,39 @@ class _Tally:
         )
 
 
-class IngestService(ingest_pb2_grpc.IngestServiceServicer):
+async def _next(messages: AsyncIterator[ingest_pb2.IngestRequest], tally: _Tally) -> ingest_pb2.IngestRequest | None:
+    """The next message, None at the end. Raises Unavailable (W3B-1055) when it does not come whole in time."""
+    try:
+        async with asyncio.timeout(MESSAGE_SECONDS):
+            return await anext(messages, None)
+    except TimeoutError:
+        raise _stood_still(tally, "no whole message came") from None
+
+
+def _stood_still(tally: _Tally, why: str) -> Unavailable:
+    sent = tally.accepted + tally.duplicates
+    return Unavailable("W3B-1055", f"{why}; of this call {sent} readings were stored", field="readings")
+
+
+class IngestService(StreamMethods, ingest_pb2_grpc.IngestServiceServicer):
     """Takes readings message by message: the next is read from the wire once this one is durable, which holds a sender
     that is faster than the stream back."""
 
-    def __init__(self, ledger: Ledger, streams: StreamDoor, check: ReadingCheck, unbroken: Unbroken) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        streams: StreamDoor,
+        check: ReadingCheck,
+        unbroken: Unbroken,
+        defaults: Mapping[str, int],
+        *,
+        intake: IntakeDoor,
+        programs: Mapping[str, Manifest] | None = None,
+    ) -> None:
+        self._intake = intake
+        self._programs = programs
         self._unbroken = unbroken
+        self._defaults = defaults
         self._ledger = ledger
         self._streams = streams
         self._check = check
@@ -67,8 +107,12 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.IngestSummary:
         """Publish what passes every check; name what does not."""
         caller, tally = current_caller(), _Tally()
-        async for message in request_iterator:
+        messages = aiter(request_iterator)
+        ends = time.monotonic() + CALL_SECONDS
+        while (message := await _next(messages, tally)) is not None:
             await self._unbroken.run(self._take(caller, tally, message.readings))
+            if time.monotonic() > ends:
+                raise _stood_still(tally, "the call lasted too long")
         return tally.summary()
 
     async def _take(self, caller: Caller, tally: _Tally, messages: Sequence[bytes]) -> None:
@@ -89,6 +133,13 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             await self._publish(tally, project_id, list(group))
 
     async def _publish(self, tally: _Tally, project_id: int, readings: Sequence[tuple[int, Reading]]) -> None:
+        try:
+            # Counted before they are published: a crash in between costs the project some of its quota, no reading.
+            await charge(self._ledger, self._defaults, project_id, READINGS, len(readings))
+        except OverQuota as error:
+            sent = tally.accepted + tally.duplicates
+            message = f"{error.message}; of this call {sent} readings were stored before"
+            raise OverQuota(error.code, message, field=error.field, retry_after=error.retry_after) from error
         try:
             published = await self._streams.publish(project_id, [reading for _, reading in readings])
         except NotFound as error:
@@ -113,6 +164,9 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
         current_caller().require_project(request.project_id)
         async with self._ledger.reading() as session:
             found = await stats(session, request.project_id)
+        reason = "the project is paused" if found.paused else found.stopped_reason
+        code = "" if found.paused else found.stopped_code
+        next_step = CODES[code].next_step if code else ""
         return ingest_pb2.IntakeStatus(
             project_id=found.project_id,
             accepted=found.accepted,
@@ -129,7 +183,11 @@ class IngestService(ingest_pb2_grpc.IngestServiceServicer):
             next_position=found.next_position,
             window_start=found.window_start,
             open_readings=found.open_readings,
-            stopped="the project is paused" if found.paused else self._streams.stopped(request.project_id),
+            stopped=f"{code}: {reason}. {next_step}" if code else reason,
+            stopped_code=code,
+            stopped_reason=reason,
+            stopped_next_step=next_step,
+            missing=found.missing,
         )
 
     async def ListDeadLetters(

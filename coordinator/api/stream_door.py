@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from coordinator.api.surroundings import IntakeDoor
 from coordinator.intake.stream import Published
@@ -46,7 +47,13 @@ class StreamDoor:
             return published
 
     async def end(self, project_id: int) -> int:
-        """First position after everything that was acknowledged here or that the intake has taken."""
+        """First position after everything that was acknowledged, by any coordinator, or that the intake has taken.
+
+        Raises Unavailable (W3B-1008) and Refused, on a ledger that other coordinators may share.
+        """
+        if self._ledger.shared:
+            with suppress(NotFound):  # nothing was published yet
+                return await self._intake.end(project_id)
         async with self._ledger.reading() as session:
             cursor = await session.get(StreamCursorRow, project_id)
         return max(self._ends.get(project_id, 1), cursor.next_position if cursor else 1)

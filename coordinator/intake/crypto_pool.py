@@ -1,4 +1,7 @@
-"""Worker processes for signature checks and Poseidon roots: milliseconds each, too long for the event loop."""
+"""Signature checks and Poseidon roots, off the event loop.
+
+Baby Jubjub and Poseidon run in Rust, on threads, about 0.1 ms a signature; the other signatures in worker processes.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,17 @@ from typing import TypeVar, TypeVarTuple
 import structlog
 
 from coordinator.intake.admission import check_signatures
-from verifier.commitment import scheme
-from verifier.reading import Device, Reading
+from native import _native
+from verifier.commitment import POSEIDON_BN254_V1, scheme
+from verifier.reading import Device, KeyType, Reading
 
 Result = TypeVar("Result")
 Arguments = TypeVarTuple("Arguments")
 CHUNK = 32
 """Readings a worker gets at a time; small enough to spread a batch, large enough to drown the cost of the pipe."""
+
+IN_RUST = hasattr(_native, "babyjubjub_signed_messages")
+"""Whether the accelerator was built with the readings' room; without it, worker processes do its work in Python."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,9 +41,31 @@ def _start_worker(parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def _in_rust(reading: Reading, device: Device) -> bool:
+    """Whether Rust checks the signature; a reading that names another device or key type is refused elsewhere."""
+    same = reading.key_type is device.key_type and reading.device == device.device
+    return IN_RUST and same and device.key_type is KeyType.BABYJUBJUB
+
+
+def _unsigned(reading: Reading) -> tuple[str, str]:
+    """The verdict on a signature that does not hold, in `verifier.reading.verify_signature`'s words."""
+    name = f"reading {reading.sequence} of device {reading.device.hex()}"
+    return "W3B-1003", f"the signature of {name} does not verify"
+
+
 def readings_root(name: str, readings: Sequence[Reading], capacity: int) -> bytes:
     """Root under the scheme of that name; runs in a worker."""
     return scheme(name).readings_root(readings, capacity)
+
+
+def _native_roots(windows: Sequence[Sequence[Reading]], capacity: int) -> list[bytes]:
+    """The same for many windows of `poseidon-bn254-v1`."""
+    for window in windows:
+        for reading in window:
+            if not reading.knows_message:
+                reading.remember_message(int.from_bytes(_native.reading_message(reading.to_wire()), "big"))
+    leaves = [[reading.message().to_bytes(32, "big") for reading in window] for window in windows]
+    return _native.poseidon_roots(leaves, capacity)
 
 
 class CryptoPool:
@@ -52,13 +81,39 @@ class CryptoPool:
 
     async def check_signatures(self, pairs: Sequence[tuple[Reading, Device]]) -> list[tuple[str, str] | None]:
         """`admission.check_signatures` over many pairs, in their order."""
-        chunks = [pairs[at : at + CHUNK] for at in range(0, len(pairs), CHUNK)]
-        verdicts = await asyncio.gather(*(self._run(check_signatures, chunk) for chunk in chunks))
-        return [verdict for part in verdicts for verdict in part]
+        mine = [_in_rust(*pair) for pair in pairs]
+        others = [pair for pair, native in zip(pairs, mine, strict=True) if not native]
+        chunks = [others[at : at + CHUNK] for at in range(0, len(others), CHUNK)]
+        first, parts = await asyncio.gather(
+            self._verify([pair for pair, native in zip(pairs, mine, strict=True) if native]),
+            asyncio.gather(*(self._run(check_signatures, chunk) for chunk in chunks)),
+        )
+        natives, rest = iter(first), (verdict for part in parts for verdict in part)
+        return [next(natives) if native else next(rest) for native in mine]
 
-    async def readings_root(self, name: str, readings: Sequence[Reading], capacity: int) -> bytes:
-        """The window's root, 32 bytes, under the commitment scheme `name`; readings in the scheme's order."""
-        return await self._run(readings_root, name, tuple(readings), capacity)
+    @staticmethod
+    async def _verify(pairs: Sequence[tuple[Reading, Device]]) -> list[tuple[str, str] | None]:
+        """Verdicts on Baby Jubjub signatures; good readings remember their field element, which roots are made of."""
+        if not pairs:
+            return []
+        signed = [(device.public_key, reading.to_wire()) for reading, device in pairs]
+        verdicts: list[tuple[str, str] | None] = []
+        messages = await asyncio.to_thread(_native.babyjubjub_signed_messages, signed)
+        for (reading, _), message in zip(pairs, messages, strict=True):
+            if message is not None:
+                reading.remember_message(int.from_bytes(message, "big"))
+            verdicts.append(None if message is not None else _unsigned(reading))
+        return verdicts
+
+    async def readings_roots(self, name: str, windows: Sequence[Sequence[Reading]], capacity: int) -> list[bytes]:
+        """Each window's root, 32 bytes, under the commitment scheme `name`; readings in the scheme's order.
+
+        Raises InvalidInput (W3B-1001) when a window has more than `capacity` readings.
+        """
+        if IN_RUST and name == POSEIDON_BN254_V1.name and all(len(window) <= capacity for window in windows):
+            return await asyncio.to_thread(_native_roots, windows, capacity)
+        roots = (self._run(readings_root, name, tuple(window), capacity) for window in windows)
+        return list(await asyncio.gather(*roots))
 
     async def _run(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         if self._workers == 0:

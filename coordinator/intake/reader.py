@@ -7,14 +7,20 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
-from coordinator.intake.recorder import CursorMovedError, Recorder, Turn, read_cursor
-from coordinator.intake.stream import DaConsumer, DaStream, StreamMessage
+from coordinator.intake.batch import Judged
+from coordinator.intake.batch_rows import CursorMovedError
+from coordinator.intake.recorder import Recorder, Turn
+from coordinator.intake.standing import read_cursor
+from coordinator.intake.status import note_stopped
+from coordinator.intake.stream import DaConsumer, DaStream
+from coordinator.ledger.one_hop import in_one_hop
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import DeadLetterRow, ReadingRow
 from verifier.errors import Conflict, Unavailable, W3bstreamError
 
-BATCH = 256
+BATCH = 512
 """Messages in one ledger transaction."""
 FETCH_SECONDS = 5.0
 BACKOFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -65,25 +71,40 @@ class ProjectReader:
             except CursorMovedError as error:
                 log.warning("intake_cursor_moved", project=self._project_id, reason=str(error))
             except Conflict as error:
-                self._note(error)
+                await self._note(error)
                 return
             except W3bstreamError as error:
-                self._note(error)
+                await self._note(error)
+            except OperationalError as error:
+                # The database is away or has no room; nothing was committed, so nothing was acknowledged.
+                text = f"the ledger does not take the batch: {type(error.orig).__name__} {error.orig}"
+                await self._note(Unavailable("W3B-1052", text[:300]))
             except Exception as error:
-                # A defect must not end the intake of a project silently; it shows in `stopped` and is tried again.
+                # A defect must not end the intake of a project silently; it shows and is tried again.
                 log.exception("intake_failed", project=self._project_id)
-                self.stopped = f"internal error: {type(error).__name__}"
+                await self._note(Unavailable("W3B-1053", f"internal error: {type(error).__name__}"))
             if asyncio.get_running_loop().time() - began > SOUND_SECONDS:
                 tries = 0
             if not self._ending:
                 await self._pause(BACKOFF_SECONDS[min(tries, len(BACKOFF_SECONDS) - 1)])
                 tries += 1
 
-    def _note(self, error: W3bstreamError) -> None:
+    async def _note(self, error: W3bstreamError) -> None:
+        """Say why the intake stands still, here and in the ledger."""
         reason = f"{error.code}: {error.message}. {error.next_step}"
-        if reason != self.stopped:
-            log.error("intake_stopped", project=self._project_id, code=error.code, reason=error.message)
+        if reason == self.stopped:
+            return
+        log.error("intake_stopped", project=self._project_id, code=error.code, reason=error.message)
         self.stopped = reason
+        await self._write_down(error.code, error.message)
+
+    async def _write_down(self, code: str, reason: str) -> None:
+        try:
+            async with self._ledger.transaction() as session:
+                await note_stopped(session, self._project_id, code, reason)
+        except (SQLAlchemyError, W3bstreamError) as error:
+            # The ledger itself may be what fails; `stopped` and the log say it meanwhile.
+            log.warning("intake_reason_not_written", project=self._project_id, error=type(error).__name__)
 
     async def _pause(self, seconds: float) -> None:
         self._wake.clear()
@@ -99,6 +120,7 @@ class ProjectReader:
         stream = await self._stream()
         start = await self._position_checked(stream)
         consumer = await stream.consume(self._project_id, start)
+        await self._write_down("", "")
         self.stopped = ""
         try:
             await self._read(stream, consumer)
@@ -112,7 +134,8 @@ class ProjectReader:
         Raises Conflict (W3B-1011) when it was made anew: its positions would repeat those of windows already closed.
         """
         async with self._ledger.reading() as session:
-            start = (await read_cursor(session, self._project_id)).window.next_position
+            cursor = await in_one_hop(session, lambda connection: read_cursor(connection, self._project_id))
+            start = cursor.window.next_position
             last_reading = await session.get(ReadingRow, (self._project_id, start - 1))
             last_refused = await session.get(DeadLetterRow, (self._project_id, start - 1))
         if start == 1:
@@ -139,26 +162,33 @@ class ProjectReader:
         return start
 
     async def _read(self, stream: DaStream, consumer: DaConsumer) -> None:
-        fetching: asyncio.Task[list[StreamMessage]] | None = None
+        fetching: asyncio.Task[Judged] | None = None
+        turn = await self._recorder.turn()
         try:
             while not self._ending:
-                self._wake.clear()
-                turn = await self._recorder.turn()
                 if fetching is None:
-                    fetching = asyncio.create_task(consumer.fetch(BATCH, FETCH_SECONDS))
+                    fetching = asyncio.create_task(self._judged(consumer))
                 await self._wait(fetching, turn)
-                if fetching.done():
-                    messages, fetching = fetching.result(), None
-                    if messages:
-                        turn = await self._recorder.turn(messages)
-                        await consumer.ack(messages)
-                        await self._trim(stream, turn.next_position)
+                if not fetching.done():
+                    self._wake.clear()
+                    turn = await self._recorder.turn()
+                    continue
+                judged, fetching = fetching.result(), None
+                if judged:
+                    # The next batch comes in and is checked while this one is written.
+                    fetching = asyncio.create_task(self._judged(consumer))
+                    turn = await self._recorder.turn(judged)
+                    await consumer.ack(judged.messages)
+                    await self._trim(stream, turn.next_position)
         finally:
             if fetching is not None:
                 fetching.cancel()
                 await asyncio.gather(fetching, return_exceptions=True)
 
-    async def _wait(self, fetching: asyncio.Task[list[StreamMessage]], turn: Turn) -> None:
+    async def _judged(self, consumer: DaConsumer) -> Judged:
+        return await self._recorder.judge(await consumer.fetch(BATCH, FETCH_SECONDS))
+
+    async def _wait(self, fetching: asyncio.Task[Judged], turn: Turn) -> None:
         """Until messages came, somebody woke us, or the open window is due."""
         waking = asyncio.create_task(self._wake.wait())
         left = None if turn.due_at is None else max(0.0, (turn.due_at - self._ledger.clock()) / 1000 + 0.001)

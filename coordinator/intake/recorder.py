@@ -7,44 +7,31 @@ nothing, so a message that is delivered twice counts once.
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import update
-from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.intake.batch import Authentic, Batch, Cursor, authenticate, book_sequences, make_task
+from coordinator.intake.batch import Authentic, Batch, Cursor, Judged, authenticate, book_sequences, make_tasks
+from coordinator.intake.batch_rows import write_batch
+from coordinator.intake.completeness import REPEATS, count_arrivals, load_window_rows
+from coordinator.intake.consumer import StreamMessage
 from coordinator.intake.crypto_pool import CryptoPool
-from coordinator.intake.sequences import SequenceBook, could_repeat
-from coordinator.intake.stream import StreamMessage
-from coordinator.intake.version_terms import VersionTerms, entered_version, load_terms, newest_version
-from coordinator.intake.windows import CloseReason, Closing, OpenWindow, Taken, advance, close, due_at
-from coordinator.ledger.store import Ledger, record_event
+from coordinator.intake.sequences import SequenceBook
+from coordinator.intake.standing import read_book, read_cursor, read_standing
+from coordinator.intake.version_terms import VersionTerms, load_terms
+from coordinator.intake.windows import CloseReason, Closing, Taken, advance, close, due_at
+from coordinator.ledger.one_hop import in_one_hop
+from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import (
-    DeadLetterRow,
-    DeviceCursorRow,
-    GapRow,
     ProjectVersionRow,
-    ReadingRow,
-    StreamCursorRow,
 )
-from coordinator.ledger.transitions import TaskState
 from coordinator.projects.programs import Manifest
 from verifier.errors import NotFound
-from verifier.reading import Reading
-
-DEAD_LETTER_BYTES = 8192
-"""Bytes of a refused message that are kept."""
 
 log = structlog.get_logger(__name__)
-
-
-class CursorMovedError(Exception):
-    """The ledger's cursor is not where the batch was planned: somebody else took the messages. Nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -55,19 +42,6 @@ class Turn:
     """First position not yet taken."""
     due_at: int | None
     """When the open window closes by time, milliseconds; None while it is empty."""
-
-
-def received_at(message: StreamMessage, now: int) -> int:
-    """When the message arrived, never later than now by our own clock."""
-    return min(message.arrived_at, now)
-
-
-async def read_cursor(session: AsyncSession, project_id: int) -> Cursor:
-    """The project's cursor; the beginning of the stream where there is none yet."""
-    row = await session.get(StreamCursorRow, project_id, populate_existing=True)
-    if row is None:
-        return Cursor(OpenWindow(1, 1))
-    return Cursor(OpenWindow(row.window_start, row.next_position, row.window_opened_at, row.open_count), row.flush_to)
 
 
 class Recorder:
@@ -81,60 +55,79 @@ class Recorder:
         self._project_id = project_id
         self._programs = programs
         self._terms: dict[int, VersionTerms] = {}
+        self._seen: VersionTerms | None = None
 
-    async def turn(self, messages: Sequence[StreamMessage] = ()) -> Turn:
+    async def judge(self, messages: Sequence[StreamMessage]) -> Judged:
+        """Check the messages under the version that was last seen, so that `turn` finds the slow part done."""
+        terms = self._seen or (await self._load())[1]
+        return Judged(terms.version, messages, *await authenticate(terms, messages, self._pool))
+
+    async def turn(self, messages: Sequence[StreamMessage] | Judged = ()) -> Turn:
         """Take messages (in stream order; those already taken are passed over), then close what is due.
 
         Raises CursorMovedError, and NotFound: W3B-1006 without a published version, W3B-2005 without its program.
         """
-        cursor, terms, newest = await self._load()
-        if newest.first_position == 0:
+        cursor, terms, (newest, first_position) = await self._load()
+        if first_position == 0:
             cursor, terms = await self._enter(cursor, terms, newest)
-        fresh = [message for message in messages if message.position >= cursor.window.next_position]
         now = self._ledger.clock()
         due = due_at(cursor.window, terms.windows)
         flush = 0 < cursor.flush_to <= cursor.window.next_position
-        if not fresh and not flush and (due is None or due > now):
+        if not messages and not flush and (due is None or due > now):
             return Turn(cursor.window.next_position, due)
-        batch = await self._plan(terms, cursor, fresh, now)
+        batch = await self._plan(terms, cursor, await self._fresh(terms, cursor, messages), now)
+        if not batch.taken and not flush and (due is None or due > now):
+            return Turn(cursor.window.next_position, due)
         await self._commit(batch, now)
         return Turn(batch.after.next_position, due_at(batch.after, terms.windows))
 
-    async def _load(self) -> tuple[Cursor, VersionTerms, ProjectVersionRow]:
+    async def _fresh(self, terms: VersionTerms, cursor: Cursor, given: Sequence[StreamMessage] | Judged) -> Judged:
+        """Those not taken yet, judged under these terms."""
+        start = cursor.window.next_position
+        if isinstance(given, Judged) and given.version == terms.version:
+            return given.beginning(start)
+        messages = given.messages if isinstance(given, Judged) else given
+        fresh = [message for message in messages if message.position >= start]
+        return Judged(terms.version, fresh, *await authenticate(terms, fresh, self._pool))
+
+    async def _load(self) -> tuple[Cursor, VersionTerms, tuple[int, int]]:
+        """The cursor, the terms of the open window's version, and (newest version, its first position)."""
         async with self._ledger.reading() as session:
-            cursor = await read_cursor(session, self._project_id)
-            newest = await newest_version(session, self._project_id)
+            found = await in_one_hop(session, lambda connection: read_standing(connection, self._project_id))
+            cursor, newest, entered = found
             if newest is None:
                 raise NotFound("W3B-1006", f"project {self._project_id} has no published version", field="project")
-            entered = await entered_version(session, self._project_id)
-            terms = await self._terms_of(session, entered or newest)
+            terms = self._seen = await self._terms_of(session, entered or newest[0])
         return cursor, terms, newest
 
-    async def _terms_of(self, session: AsyncSession, row: ProjectVersionRow) -> VersionTerms:
-        if row.version not in self._terms:
-            self._terms[row.version] = await load_terms(session, row, self._programs)
-        return self._terms[row.version]
+    async def _terms_of(self, session: AsyncSession, version: int) -> VersionTerms:
+        if version not in self._terms:
+            row = await session.get(ProjectVersionRow, (self._project_id, version))
+            assert row is not None  # its number was read in this transaction
+            self._terms[version] = await load_terms(session, row, self._programs)
+        return self._terms[version]
 
-    async def _enter(self, cursor: Cursor, old: VersionTerms, newest: ProjectVersionRow) -> tuple[Cursor, VersionTerms]:
+    async def _enter(self, cursor: Cursor, old: VersionTerms, newest: int) -> tuple[Cursor, VersionTerms]:
         """Close the open window under its own version, then begin the newest one at the next position."""
         now = self._ledger.clock()
         after, closings = close(cursor.window, cursor.window.next_position, CloseReason.VERSION)
-        batch = Batch(old, cursor, after, SequenceBook({}, set()), enters=newest.version)
-        await self._add_tasks(batch, closings, now)
+        batch = Batch(old, cursor, after, SequenceBook({}, {}), enters=newest)
+        await self._add_tasks(batch, closings, {}, now)
         await self._commit(batch, now)
-        log.info("version_entered", project=self._project_id, version=newest.version, position=after.next_position)
+        log.info("version_entered", project=self._project_id, version=newest, position=after.next_position)
         async with self._ledger.reading() as session:
-            return await read_cursor(session, self._project_id), await self._terms_of(session, newest)
+            after_it = await in_one_hop(session, lambda connection: read_cursor(connection, self._project_id))
+            return after_it, await self._terms_of(session, newest)
 
-    async def _plan(self, terms: VersionTerms, cursor: Cursor, messages: Sequence[StreamMessage], now: int) -> Batch:
-        authentic, refused = await authenticate(terms, messages, self._pool)
-        book = await self._book(authentic)
-        accepted, duplicates = book_sequences(authentic, book)
+    async def _plan(self, terms: VersionTerms, cursor: Cursor, judged: Judged, now: int) -> Batch:
+        book = await self._book(judged.authentic)
+        highest = dict(book.last)
+        accepted, repeats = book_sequences(judged.authentic, book)
         positions = {message.position for message, _ in accepted}
-        taken = [Taken(each.position, each.position in positions, each.arrived_at) for each in messages]
+        taken = [Taken(each.position, each.position in positions, each.arrived_at) for each in judged.messages]
         after, closings = advance(cursor.window, taken, terms.windows, now, cursor.flush_to)
-        batch = Batch(terms, cursor, after, book, accepted, refused + duplicates)
-        await self._add_tasks(batch, closings, now)
+        batch = Batch(terms, cursor, after, book, accepted, [*judged.refused, *repeats], taken=len(taken))
+        await self._add_tasks(batch, closings, highest, now)
         return batch
 
     async def _book(self, authentic: Sequence[Authentic]) -> SequenceBook:
@@ -142,152 +135,28 @@ class Recorder:
         by_device: dict[bytes, set[int]] = defaultdict(set)
         for _, reading in authentic:
             by_device[reading.device].add(reading.sequence)
-        book = SequenceBook({}, set())
         async with self._ledger.reading() as session:
-            rows = await session.exec(
-                select(DeviceCursorRow).where(
-                    DeviceCursorRow.project_id == self._project_id,
-                    col(DeviceCursorRow.device).in_([_hex(device) for device in by_device]),
-                )
-            )
-            book.last = {bytes.fromhex(row.device[2:]): row.last_sequence for row in rows}
-            for device, sequences in by_device.items():
-                old = [sequence for sequence in sequences if could_repeat(book.last, device, sequence)]
-                if old:
-                    known = await session.exec(
-                        select(ReadingRow.sequence).where(
-                            ReadingRow.project_id == self._project_id,
-                            ReadingRow.device == _hex(device),
-                            col(ReadingRow.sequence).in_(old),
-                        )
-                    )
-                    book.known |= {(device, sequence) for sequence in known}
-        return book
+            return await in_one_hop(session, lambda connection: read_book(connection, self._project_id, by_device))
 
-    async def _add_tasks(self, batch: Batch, closings: Sequence[Closing], now: int) -> None:
-        """Compute each closed window's roots from its readings: those of the ledger and those of the batch."""
-        readings: list[tuple[int, Reading]] = []
-        if closings and batch.before.window.count:
-            async with self._ledger.reading() as session:
-                rows = await session.exec(
-                    select(ReadingRow.position, ReadingRow.wire).where(
-                        ReadingRow.project_id == self._project_id,
-                        ReadingRow.position >= batch.before.window.start,
-                        ReadingRow.position < batch.before.window.next_position,
-                    )
-                )
-                readings = [(position, Reading.from_wire(wire)) for position, wire in rows]
-        readings += [(message.position, reading) for message, reading in batch.accepted]
+    async def _add_tasks(
+        self, batch: Batch, closings: Sequence[Closing], highest: Mapping[bytes, int], now: int
+    ) -> None:
+        """Make each closed window's task from what arrived in it: the ledger's part and the batch's.
 
-        def inside(closing: Closing) -> list[Reading]:
-            return [reading for position, reading in readings if closing.start <= position < closing.end]
-
-        tasks = (make_task(batch.terms, closing, inside(closing), now, self._pool) for closing in closings)
-        batch.tasks = list(zip(closings, await asyncio.gather(*tasks), strict=True))
+        `highest` is each of the batch's devices' highest sequence before the batch.
+        """
+        if not closings:
+            return
+        async with self._ledger.reading() as session:
+            rows = await load_window_rows(session, self._project_id, batch.before.window)
+        accepted = [(message.position, reading) for message, reading in batch.accepted]
+        repeated = [message.position for message, refusal in batch.refused if refusal.code in REPEATS]
+        counted = count_arrivals(closings, rows, accepted, repeated, highest)
+        batch.tasks = await make_tasks(batch.terms, list(zip(closings, counted, strict=True)), now, self._pool)
 
     async def _commit(self, batch: Batch, now: int) -> None:
         async with self._ledger.transaction() as session:
-            await self._move_cursor(session, batch)
-            self._add_rows(session, batch, now)
-            await session.flush()
-            await self._write_sequences(session, batch)
-            for closing, task in batch.tasks:
-                session.add(task)
-                await session.exec(
-                    update(ReadingRow)
-                    .where(
-                        col(ReadingRow.project_id) == self._project_id,
-                        col(ReadingRow.position) >= closing.start,
-                        col(ReadingRow.position) < closing.end,
-                    )
-                    .values(task_id=task.id)
-                )
-                reason = f"window closed by {closing.reason}"
-                await record_event(
-                    session, now, task, subject="task", source="", target=TaskState.RECEIVED, reason=reason
-                )
+            await in_one_hop(session, lambda connection: write_batch(connection, self._project_id, batch, now))
         if batch.refused:
             codes = Counter(refusal.code for _, refusal in batch.refused)
             log.warning("messages_refused", project=self._project_id, codes=dict(codes))
-
-    async def _move_cursor(self, session: AsyncSession, batch: Batch) -> None:
-        row = await session.get(StreamCursorRow, self._project_id, populate_existing=True)
-        before = batch.before.window
-        if row is None:
-            row = StreamCursorRow(project_id=self._project_id)
-        if (row.next_position, row.window_start, row.open_count) != (before.next_position, before.start, before.count):
-            raise CursorMovedError(f"project {self._project_id} is at {row.next_position}, not {before.next_position}")
-        row.next_position = batch.after.next_position
-        row.window_start = batch.after.start
-        row.window_opened_at = batch.after.opened_at
-        row.open_count = batch.after.count
-        # A flush asked for after the batch was planned is not ours to tick off.
-        if row.flush_to == batch.before.flush_to and row.flush_to <= row.next_position:
-            row.flush_to = 0
-        session.add(row)
-        if batch.enters is not None:
-            version = await session.get(ProjectVersionRow, (self._project_id, batch.enters), populate_existing=True)
-            if version is None or version.first_position:
-                raise CursorMovedError(f"version {batch.enters} of project {self._project_id} was entered meanwhile")
-            version.first_position = batch.after.next_position
-            session.add(version)
-
-    def _add_rows(self, session: AsyncSession, batch: Batch, now: int) -> None:
-        for message, reading in batch.accepted:
-            session.add(
-                ReadingRow(
-                    project_id=self._project_id,
-                    position=message.position,
-                    version=batch.terms.version,
-                    device=_hex(reading.device),
-                    sequence=reading.sequence,
-                    timestamp=reading.timestamp,
-                    wire=message.data,
-                    received_at=received_at(message, now),
-                )
-            )
-        for message, refusal in batch.refused:
-            session.add(
-                DeadLetterRow(
-                    project_id=self._project_id,
-                    position=message.position,
-                    code=refusal.code,
-                    reason=refusal.reason,
-                    device="" if refusal.device is None else _hex(refusal.device),
-                    sequence=refusal.sequence,
-                    wire=message.data[:DEAD_LETTER_BYTES],
-                    at=now,
-                )
-            )
-        for gap in batch.book.gaps:
-            session.add(
-                GapRow(
-                    project_id=self._project_id,
-                    device=_hex(gap.device),
-                    first_missing=gap.first,
-                    last_missing=gap.last,
-                    missing=gap.missing,
-                    at=now,
-                )
-            )
-
-    async def _write_sequences(self, session: AsyncSession, batch: Batch) -> None:
-        for device in batch.book.moved:
-            await session.merge(
-                DeviceCursorRow(project_id=self._project_id, device=_hex(device), last_sequence=batch.book.last[device])
-            )
-        for device, sequence in batch.book.late:
-            await session.exec(
-                update(GapRow)
-                .where(
-                    col(GapRow.project_id) == self._project_id,
-                    col(GapRow.device) == _hex(device),
-                    col(GapRow.first_missing) <= sequence,
-                    col(GapRow.last_missing) >= sequence,
-                )
-                .values(missing=col(GapRow.missing) - 1)
-            )
-
-
-def _hex(value: bytes) -> str:
-    return f"0x{value.hex()}"

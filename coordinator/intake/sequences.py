@@ -1,7 +1,8 @@
 """Duplicates, gaps and late readings: pure bookkeeping over a device's sequence numbers.
 
 A sequence above the highest one jumps over those between them: a gap. One below it that was never accepted is late: it
-is accepted, and fills the gap it was missing from. One that was accepted before is a duplicate.
+is accepted, and fills the gap it was missing from. One that was accepted before is a duplicate when it says the same,
+and an equivocation when it says something else.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class SequenceBook:
 
     last: dict[bytes, int]
     """Highest accepted sequence by device; a device that never sent is absent."""
-    known: set[tuple[bytes, int]]
-    """Accepted (device, sequence) pairs: at least every one that the batch could repeat."""
+    known: dict[tuple[bytes, int], bytes]
+    """What each accepted (device, sequence) says: at least every one that the batch could repeat."""
     gaps: list[Gap] = field(default_factory=list)
     """Gaps that the batch opened."""
     late: list[tuple[bytes, int]] = field(default_factory=list)
@@ -36,24 +37,24 @@ class SequenceBook:
     moved: set[bytes] = field(default_factory=set)
     """Devices whose highest sequence rose."""
 
-    def accept(self, device: bytes, sequence: int) -> bool:
-        """Book an authentic reading; False when it is a duplicate."""
+    def accept(self, device: bytes, sequence: int, content: bytes) -> bytes | None:
+        """Book an authentic reading that says `content`; what the accepted one says when it repeats its number."""
         if (device, sequence) in self.known:
-            return False
-        self.known.add((device, sequence))
+            return self.known[device, sequence]
+        self.known[device, sequence] = content
         last = self.last.get(device)
         if last is None or sequence > last:
             if last is not None and sequence > last + 1:
                 self.gaps.append(Gap(device, last + 1, sequence - 1, sequence - last - 1))
             self.last[device] = sequence
             self.moved.add(device)
-            return True
+            return None
         for gap in self.gaps:
             if gap.device == device and gap.first <= sequence <= gap.last:
                 gap.missing -= 1
-                return True
+                return None
         self.late.append((device, sequence))
-        return True
+        return None
 
 
 def could_repeat(last: Mapping[bytes, int], device: bytes, sequence: int) -> bool:

@@ -133,6 +133,10 @@ class Intake:
             raise NotFound("W3B-1006", f"the stream of project {project_id} is not there yet", field="project")
         return state.last + 1
 
+    async def stream(self, project_id: int) -> DaStream:
+        """The project's DA layer, to look at. Raises Unavailable (W3B-1008), NotFound (W3B-1006), Refused (W3B-1013)."""
+        return await self._stream_of(project_id)
+
     async def _sleep_until_changed(self, seen: int) -> None:
         changed = asyncio.create_task(self._ledger.changed(seen, LOOK_SECONDS))
         stopping = asyncio.create_task(self._stopping.wait())

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import func
+from sqlalchemy import or_, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.tables import DeadLetterRow, GapRow, ProjectRow, ReadingRow, StreamCursorRow
+from coordinator.intake.batch_rows import ACCEPTED, MISSING
+from coordinator.intake.completeness import DUPLICATE
+from coordinator.ledger.tables import DeadLetterRow, GapRow, IntakeCountRow, ProjectRow, StreamCursorRow
 from verifier.errors import NotFound
 
 GAPS_SHOWN = 100
-DUPLICATE = "W3B-1005"
 
 
 @dataclass(frozen=True)
@@ -35,11 +35,11 @@ class IntakeStats:
     accepted: int
     """Readings accepted."""
     refused: dict[str, int]
-    """Dead letters by code, duplicates included."""
+    """Dead letters ever by code, duplicates included, those that are not kept any more too."""
     duplicates: int
     """Readings that repeated a sequence (W3B-1005)."""
     missing: int
-    """Sequence numbers that were jumped over and have not come."""
+    """Sequence numbers that were jumped over and have not come; 2^63-1 stands for that many or more."""
     gaps: tuple[GapStats, ...]
     """The newest 100 gaps with something missing."""
     next_position: int
@@ -51,6 +51,9 @@ class IntakeStats:
     window_opened_at: int | None
     """When its first reading arrived, milliseconds; None while it is empty."""
     paused: bool
+    stopped_code: str = ""
+    """Error code of why it stands still; empty when it does not."""
+    stopped_reason: str = ""
 
 
 async def _require_project(session: AsyncSession, project_id: int) -> ProjectRow:
@@ -61,37 +64,54 @@ async def _require_project(session: AsyncSession, project_id: int) -> ProjectRow
 
 
 async def stats(session: AsyncSession, project_id: int) -> IntakeStats:
-    """The project's figures. Raises NotFound (W3B-2002)."""
+    """The project's figures, from its running counts. Raises NotFound (W3B-2002)."""
     project = await _require_project(session, project_id)
     cursor = await session.get(StreamCursorRow, project_id) or StreamCursorRow(project_id=project_id)
-    counting: Any = select(func.count()).select_from(ReadingRow).where(col(ReadingRow.project_id) == project_id)
-    accepted = (await session.exec(counting)).one()
-    by_code: Any = (
-        select(DeadLetterRow.code, func.count())
-        .where(col(DeadLetterRow.project_id) == project_id)
-        .group_by(col(DeadLetterRow.code))
+    counted = await session.exec(
+        select(IntakeCountRow.name, IntakeCountRow.total).where(IntakeCountRow.project_id == project_id)
     )
-    refused: dict[str, int] = dict((await session.exec(by_code)).all())
-    missing: Any = select(func.coalesce(func.sum(GapRow.missing), 0)).where(col(GapRow.project_id) == project_id)
+    totals = dict(counted.all())
+    missing = totals.get(MISSING, 0)
+    refused = {name: total for name, total in totals.items() if name.startswith("W3B-")}
+    return IntakeStats(
+        project_id,
+        totals.get(ACCEPTED, 0),
+        refused,
+        refused.get(DUPLICATE, 0),
+        missing,
+        await _open_gaps(session, project_id) if missing else (),
+        cursor.next_position,
+        cursor.window_start,
+        cursor.open_count,
+        cursor.window_opened_at,
+        project.state == "PAUSED",
+        cursor.stopped_code,
+        cursor.stopped_reason,
+    )
+
+
+async def _open_gaps(session: AsyncSession, project_id: int) -> tuple[GapStats, ...]:
     gaps = await session.exec(
         select(GapRow)
         .where(GapRow.project_id == project_id, GapRow.missing > 0)
         .order_by(col(GapRow.id).desc())
         .limit(GAPS_SHOWN)
     )
-    return IntakeStats(
-        project_id,
-        int(accepted),
-        refused,
-        refused.get(DUPLICATE, 0),
-        int((await session.exec(missing)).one()),
-        tuple(GapStats(row.device, row.first_missing, row.last_missing, row.missing) for row in gaps),
-        cursor.next_position,
-        cursor.window_start,
-        cursor.open_count,
-        cursor.window_opened_at,
-        project.state == "PAUSED",
+    return tuple(GapStats(row.device, row.first_missing, row.last_missing, row.missing) for row in gaps)
+
+
+async def note_stopped(session: AsyncSession, project_id: int, code: str, reason: str) -> None:
+    """Write down why the project's intake stands still; an empty code says that it goes on."""
+    done = await session.exec(
+        update(StreamCursorRow)
+        .where(
+            col(StreamCursorRow.project_id) == project_id,
+            or_(col(StreamCursorRow.stopped_code) != code, col(StreamCursorRow.stopped_reason) != reason),
+        )
+        .values(stopped_code=code, stopped_reason=reason)
     )
+    if code and not done.rowcount and await session.get(StreamCursorRow, project_id) is None:
+        session.add(StreamCursorRow(project_id=project_id, stopped_code=code, stopped_reason=reason))
 
 
 async def request_flush(session: AsyncSession, project_id: int, up_to: int) -> None:

@@ -8,26 +8,21 @@ fails with Unavailable, and its owner opens another; so no failure can make the 
 from __future__ import annotations
 
 import asyncio
-import json
-from collections import deque
+import secrets
 from collections.abc import Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-import nats.errors
 import structlog
 from nats.js import api
 from nats.js import errors as js_errors
 
+from coordinator.intake.consumer import JetStreamConsumer, StreamMessage, da_errors, is_full
 from coordinator.intake.da_client import DaClient
 from coordinator.webhooks.ssrf import UrlPolicy
 from verifier.errors import NotFound, Refused, Unavailable
 from verifier.reading import Reading
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CONSUMER = "coordinator"
 """Durable name of the coordinator's consumer on each stream."""
@@ -37,30 +32,16 @@ DEDUPE_SECONDS = 120.0
 """A publish with the same Nats-Msg-Id within this time adds nothing. Later repeats are dead letters (W3B-1005)."""
 MAX_ACK_PENDING = 4096
 ACK_WAIT_SECONDS = 60.0
-PULL = 512
-"""Messages asked for at a time."""
-PULL_SECONDS = 30.0
-HEARTBEAT_SECONDS = 2.0
+REPLAY_IDLE_SECONDS = 60.0
+"""A replay's consumer that nobody reads goes away by itself."""
 PUBLISH_IN_FLIGHT = 1024
 PUBLISH_SECONDS = 10.0
+FULL_SECONDS = 0.5
+"""How long publishes without an answer are waited for once the server said that it has no room."""
 CONNECT_SECONDS = 5.0
 RECONNECT_SECONDS = 0.25
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True)
-class StreamMessage:
-    """One message as it lies in the stream."""
-
-    position: int
-    """Stream sequence, 1 or more."""
-    subject: str
-    data: bytes
-    arrived_at: int
-    """When the DA layer stored it, milliseconds since the Unix epoch by its clock."""
-    reply: str = field(default="", repr=False, compare=False)
-    """Where the acknowledgement goes."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +98,12 @@ class DaStream(Protocol):
     async def consume(self, project_id: int, start: int) -> DaConsumer:
         """An ordered consumer from position `start` on. Raises Unavailable (W3B-1008)."""
 
+    async def republish(self, project_id: int, position: int, wire: bytes) -> Published:
+        """Store a message that was refused at `position` once more, under the subject that it names itself."""
+
+    async def replay(self, project_id: int, start: int) -> DaConsumer:
+        """An ordered reader from `start` on that leaves the coordinator's consumer alone and acknowledges nothing."""
+
     async def trim(self, project_id: int, below: int) -> None:
         """Let go of messages below a position."""
 
@@ -129,17 +116,6 @@ def stream_name(project_id: int) -> str:
     return f"DA_{project_id}"
 
 
-@contextmanager
-def _unavailable(what: str, client: Any) -> Iterator[None]:
-    """Turn the client's errors into W3B-1008, or the W3B-1013 behind them; no text holds a URL's password."""
-    try:
-        yield
-    except (nats.errors.Error, js_errors.Error, OSError, TimeoutError) as error:
-        if client.refusal is not None:
-            raise client.refusal from error
-        raise Unavailable("W3B-1008", f"{what}: {type(error).__name__} {error}".rstrip(), field="da.url") from error
-
-
 class JetStream:
     """A NATS JetStream server or cluster as DA layer. It reconnects for ever."""
 
@@ -148,6 +124,8 @@ class JetStream:
         self._js = client.jetstream(timeout=5, publish_async_max_pending=PUBLISH_IN_FLIGHT)
         self.generation = 0
         """Counts reconnections; a consumer of an older one is stale."""
+        self.full_answers = 0
+        """Counts the server's answers that it has no room."""
 
     @classmethod
     async def connect(cls, url: str, credentials: Path | None = None, policy: UrlPolicy | None = None) -> JetStream:
@@ -167,6 +145,8 @@ class JetStream:
             log.warning("da_disconnected", code="W3B-1008")
 
         async def on_error(error: Exception) -> None:
+            for stream in made:
+                stream.full_answers += is_full(error)
             if not isinstance(
                 error, OSError | Refused
             ):  # a refused reconnection, four a second while the server is down
@@ -176,7 +156,7 @@ class JetStream:
         if credentials:
             options["user_credentials"] = str(credentials)
         client = DaClient(policy)
-        with _unavailable("cannot connect to the DA layer", client):
+        with da_errors("cannot connect to the DA layer", client):
             async with asyncio.timeout(CONNECT_SECONDS):
                 await client.require_allowed(url)
                 await client.connect(
@@ -215,12 +195,12 @@ class JetStream:
             duplicate_window=DEDUPE_SECONDS,
             first_seq=first_position if first_position > 1 else None,
         )
-        with _unavailable(f"cannot make stream {stream_name(project_id)}", self._client):
+        with da_errors(f"cannot make stream {stream_name(project_id)}", self._client):
             await self._js.add_stream(config)
 
     async def state(self, project_id: int) -> StreamState | None:
         """First and last position of the project's stream, or None when there is no stream."""
-        with _unavailable(f"cannot look at stream {stream_name(project_id)}", self._client):
+        with da_errors(f"cannot look at stream {stream_name(project_id)}", self._client):
             try:
                 info = await self._js.stream_info(stream_name(project_id))
             except js_errors.NotFoundError:
@@ -229,7 +209,7 @@ class JetStream:
 
     async def message_at(self, project_id: int, position: int) -> bytes | None:
         """The bytes at `position`, or None."""
-        with _unavailable(f"cannot read stream {stream_name(project_id)}", self._client):
+        with da_errors(f"cannot read stream {stream_name(project_id)}", self._client):
             try:
                 message = await self._js.get_msg(stream_name(project_id), position)
             except js_errors.NotFoundError:
@@ -245,8 +225,9 @@ class JetStream:
 
     async def _publish_some(self, readings: Sequence[Reading], before: Sequence[Published]) -> list[Published]:
         waiting: list[asyncio.Future[Any]] = []
+        full_before, full = self.full_answers, False
         try:
-            with _unavailable("cannot publish", self._client):
+            with da_errors("cannot publish", self._client):
                 for reading in readings:
                     waiting.append(
                         await self._js.publish_async(
@@ -257,7 +238,7 @@ class JetStream:
                             headers={api.Header.MSG_ID: reading.message_id()},
                         )
                     )
-                await asyncio.wait(waiting, timeout=PUBLISH_SECONDS)
+                full = await self._settled(waiting, full_before)
             failures = [f.exception() if f.done() else TimeoutError() for f in waiting]
             failed = [error for error in failures if error is not None]
             if any(isinstance(error, js_errors.NoStreamResponseError) for error in failed):
@@ -265,13 +246,42 @@ class JetStream:
             if failed:
                 stored = len(before) + len(waiting) - len(failed)
                 reason = f"{type(failed[0]).__name__} {failed[0]}".rstrip()
+                code = "W3B-1051" if full or any(is_full(error) for error in failed) else "W3B-1008"
                 raise Unavailable(
-                    "W3B-1008", f"{stored} readings were stored, {len(failed)} were not: {reason}", field="readings"
+                    code, f"{stored} readings were stored, {len(failed)} were not: {reason}", field="readings"
                 )
             return [Published(f.result().seq, bool(f.result().duplicate)) for f in waiting]
         finally:
             for future in waiting:
                 future.cancel()
+
+    async def _settled(self, waiting: Sequence[asyncio.Future[Any]], full_before: int) -> bool:
+        """Wait for the answers; say whether the server answered meanwhile that it has no room.
+
+        nats-py 2.16 hands a refusal to the error callback and leaves the publish without an answer, so a full server
+        would cost each publisher the whole time-out.
+        """
+        ends = asyncio.get_running_loop().time() + PUBLISH_SECONDS
+        pending: set[asyncio.Future[Any]] = set(waiting)
+        while pending and asyncio.get_running_loop().time() < ends:
+            _, pending = await asyncio.wait(pending, timeout=FULL_SECONDS)
+            if pending and self.full_answers != full_before:
+                await asyncio.wait(pending, timeout=FULL_SECONDS)
+                return True
+        return self.full_answers != full_before
+
+    async def republish(self, project_id: int, position: int, wire: bytes) -> Published:
+        """Store it with a message id of its own: that of its first life would make the stream drop it."""
+        reading = Reading.from_wire(wire)
+        with da_errors("cannot publish", self._client):
+            acknowledged = await self._js.publish(
+                reading.subject(),
+                wire,
+                stream=stream_name(project_id),
+                timeout=PUBLISH_SECONDS,
+                headers={api.Header.MSG_ID: f"requeue-{position}-{reading.message_id()}"},
+            )
+        return Published(acknowledged.seq, bool(acknowledged.duplicate))
 
     async def _require_stream(self, project_id: int) -> None:
         if await self.state(project_id) is None:
@@ -280,7 +290,7 @@ class JetStream:
     async def consume(self, project_id: int, start: int) -> JetStreamConsumer:
         """Make the durable consumer anew at `start`."""
         name = stream_name(project_id)
-        with _unavailable(f"cannot consume stream {name}", self._client):
+        with da_errors(f"cannot consume stream {name}", self._client):
             try:
                 await self._js.delete_consumer(name, CONSUMER)
             except js_errors.NotFoundError:
@@ -289,133 +299,34 @@ class JetStream:
                 durable_name=CONSUMER,
                 deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
                 opt_start_seq=start,
-                ack_policy=api.AckPolicy.EXPLICIT,
+                # The consumer is ours alone and in order: one acknowledgement does for all before it.
+                ack_policy=api.AckPolicy.ALL,
                 ack_wait=ACK_WAIT_SECONDS,
                 max_ack_pending=MAX_ACK_PENDING,
             )
-            await self._js.add_consumer(name, config)
-            consumer = JetStreamConsumer(self, self._client, name, start)
-            await consumer.open()
+            return await self._open(name, config, CONSUMER, start)
+
+    async def replay(self, project_id: int, start: int) -> JetStreamConsumer:
+        """A consumer of its own that ends with its reader."""
+        stream, name = stream_name(project_id), f"replay-{secrets.token_hex(6)}"
+        with da_errors(f"cannot replay stream {stream}", self._client):
+            config = api.ConsumerConfig(
+                name=name,
+                deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE,
+                opt_start_seq=start,
+                ack_policy=api.AckPolicy.NONE,
+                inactive_threshold=REPLAY_IDLE_SECONDS,
+                mem_storage=True,
+            )
+            return await self._open(stream, config, name, start)
+
+    async def _open(self, stream: str, config: api.ConsumerConfig, name: str, start: int) -> JetStreamConsumer:
+        await self._js.add_consumer(stream, config)
+        consumer = JetStreamConsumer(self, self._client, stream, name, start)
+        await consumer.open()
         return consumer
 
     async def trim(self, project_id: int, below: int) -> None:
         """Purge messages below `below`."""
-        with _unavailable(f"cannot trim stream {stream_name(project_id)}", self._client):
+        with da_errors(f"cannot trim stream {stream_name(project_id)}", self._client):
             await self._js.purge_stream(stream_name(project_id), seq=below)
-
-
-class JetStreamConsumer:
-    """Reads one stream in order through JetStream's pull protocol (NATS ADR-13).
-
-    The client library's `fetch` may wait for a full batch; here each message is handed on as it arrives.
-    """
-
-    def __init__(self, owner: JetStream, client: Any, stream: str, start: int) -> None:
-        self._owner = owner
-        self._generation = owner.generation
-        self._client = client
-        self._stream = stream
-        self._next = start
-        self._acked_below = start
-        self._delivery = 0
-        self._outstanding = 0
-        self._arrived: deque[Any] = deque()
-        self._wake = asyncio.Event()
-        self._heard_at = 0.0
-        self._subscription: Any = None
-        self._inbox = client.new_inbox()
-
-    async def open(self) -> None:
-        """Listen for deliveries."""
-        self._subscription = await self._client.subscribe(self._inbox, cb=self._on_message)
-
-    async def _on_message(self, message: Any) -> None:
-        self._arrived.append(message)
-        self._wake.set()
-
-    async def _pull(self) -> None:
-        request = {
-            "batch": PULL,
-            "expires": int(PULL_SECONDS * 1e9),
-            "idle_heartbeat": int(HEARTBEAT_SECONDS * 1e9),
-        }
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._stream}.{CONSUMER}"
-        self._outstanding = PULL
-        self._heard_at = asyncio.get_running_loop().time()
-        await self._client.publish(subject, json.dumps(request).encode(), reply=self._inbox)
-
-    async def fetch(self, limit: int, wait_seconds: float) -> list[StreamMessage]:
-        """The next messages in stream order; see `DaConsumer.fetch`."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + wait_seconds
-        taken: list[StreamMessage] = []
-        while True:
-            with _unavailable(f"cannot read stream {self._stream}", self._client):
-                while self._arrived and len(taken) < limit:
-                    await self._take(self._arrived.popleft(), taken)
-                if taken:
-                    return taken
-                if self._outstanding <= 0:
-                    await self._pull()
-            self._require_live(loop.time())
-            left = until - loop.time()
-            if left <= 0:
-                return []
-            self._wake.clear()
-            try:
-                async with asyncio.timeout(min(left, HEARTBEAT_SECONDS)):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
-
-    def _require_live(self, now: float) -> None:
-        if self._generation != self._owner.generation:
-            raise Unavailable("W3B-1008", f"the connection was lost while reading stream {self._stream}")
-        if now - self._heard_at > 4 * HEARTBEAT_SECONDS:
-            raise Unavailable("W3B-1008", f"stream {self._stream} has not been heard for {now - self._heard_at:.0f} s")
-
-    async def _take(self, message: Any, taken: list[StreamMessage]) -> None:
-        self._heard_at = asyncio.get_running_loop().time()
-        status = (message.headers or {}).get(api.Header.STATUS) if not message.data else None
-        if status is not None:
-            self._on_status(status, (message.headers or {}).get(api.Header.DESCRIPTION, ""))
-            return
-        metadata = message.metadata
-        self._outstanding -= 1
-        expected, self._delivery = self._delivery + 1, metadata.sequence.consumer
-        if self._delivery != expected:
-            raise Unavailable(
-                "W3B-1008", f"a delivery of stream {self._stream} was lost after position {self._next - 1}"
-            )
-        position = metadata.sequence.stream
-        if position < self._next:  # redelivered: we hold it, or the ledger does and the acknowledgement was lost
-            if position < self._acked_below:
-                await self._client.publish(message.reply, b"+ACK")
-            return
-        self._next = position + 1
-        at = int(metadata.timestamp.timestamp() * 1000)
-        taken.append(StreamMessage(position, message.subject, message.data, at, message.reply))
-
-    def _on_status(self, status: str, description: str) -> None:
-        if status == "100":  # idle heartbeat
-            return
-        if status in ("404", "408") or (status == "409" and "Batch Completed" in description):
-            self._outstanding = 0  # the request is over; the next fetch makes another
-            return
-        raise Unavailable("W3B-1008", f"stream {self._stream} answers {status} {description}".rstrip())
-
-    async def ack(self, messages: Sequence[StreamMessage]) -> None:
-        """Acknowledge; a lost acknowledgement costs a redelivery only."""
-        if not messages:
-            return
-        with _unavailable(f"cannot acknowledge on stream {self._stream}", self._client):
-            for message in messages:
-                await self._client.publish(message.reply, b"+ACK")
-        self._acked_below = max(self._acked_below, messages[-1].position + 1)
-
-    async def close(self) -> None:
-        """Stop listening; what was delivered and not acknowledged is read again later."""
-        subscription, self._subscription = self._subscription, None
-        if subscription is not None and self._client.is_connected:
-            with _unavailable("cannot unsubscribe", self._client):
-                await subscription.unsubscribe()

@@ -1,5 +1,6 @@
 //! The Python surface of the accelerator. Each room registers its own classes and functions; nothing here decides.
 
+mod babyjubjub;
 mod evm;
 mod groth16;
 
@@ -7,6 +8,7 @@ use pyo3::prelude::*;
 
 #[pymodule]
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    babyjubjub::register(m)?;
     evm::register(m)?;
     groth16::register(m)?;
     Ok(())

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from intake_world import PROGRAMS
-from sqlmodel import SQLModel
 
 from coordinator.intake.nats_server import EmbeddedNats
 from coordinator.intake.service import Intake
@@ -18,11 +17,9 @@ from coordinator.settings import Settings
 
 
 @pytest_asyncio.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    """A fresh SQLite ledger."""
-    made = Ledger.at(tmp_path / "ledger.db")
-    async with made.engine.begin() as connection:
-        await connection.run_sync(SQLModel.metadata.create_all)
+async def ledger(ledger_url: str) -> AsyncIterator[Ledger]:
+    """A fresh ledger."""
+    made = Ledger(ledger_url)
     yield made
     await made.close()
 

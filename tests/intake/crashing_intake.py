@@ -8,13 +8,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from intake_world import PROGRAMS
+from sqlalchemy import Connection
 
-from coordinator.intake.recorder import Recorder
+from coordinator.intake import recorder
+from coordinator.intake.batch import Batch
+from coordinator.intake.batch_rows import write_batch
+from coordinator.intake.consumer import JetStreamConsumer, StreamMessage
 from coordinator.intake.service import Intake
-from coordinator.intake.stream import JetStreamConsumer, StreamMessage
 from coordinator.ledger.store import Ledger
 from coordinator.settings import Settings
 
@@ -24,9 +26,9 @@ async def die_before_ack(_consumer: JetStreamConsumer, _messages: Sequence[Strea
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-async def die_in_transaction(_recorder: Recorder, session: Any, batch: Any) -> None:
+def die_in_transaction(connection: Connection, project_id: int, batch: Batch, now: int) -> None:
     """Rows are in the open transaction; it never commits."""
-    await session.flush()
+    write_batch(connection, project_id, batch, now)
     if batch.accepted:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -36,8 +38,8 @@ async def main(point: str, ledger: str, home: str, url: str) -> None:
     if point == "before_ack":
         JetStreamConsumer.ack = die_before_ack  # type: ignore[method-assign, assignment]
     else:
-        Recorder._write_sequences = die_in_transaction  # type: ignore[method-assign, assignment]
-    await Intake(Ledger.at(Path(ledger)), Settings(home=Path(home)), url, workers=0, programs=PROGRAMS).run()
+        vars(recorder)["write_batch"] = die_in_transaction
+    await Intake(Ledger(ledger), Settings(home=Path(home)), url, workers=0, programs=PROGRAMS).run()
 
 
 if __name__ == "__main__":

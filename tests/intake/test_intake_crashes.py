@@ -16,10 +16,13 @@ from intake_world import CAPACITY, PROGRAMS, add_project, add_version, reading, 
 from nats.js import api
 from sqlmodel import select
 
+from coordinator.intake.batch_rows import CursorMovedError
+from coordinator.intake.consumer import StreamMessage
 from coordinator.intake.crypto_pool import CryptoPool
 from coordinator.intake.nats_server import EmbeddedNats
-from coordinator.intake.recorder import CursorMovedError, Recorder
-from coordinator.intake.stream import JetStream, StreamMessage
+from coordinator.intake.recorder import Recorder
+from coordinator.intake.status import note_stopped
+from coordinator.intake.stream import JetStream
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import (
     DeadLetterRow,
@@ -78,7 +81,7 @@ async def make_stream(ledger: Ledger, server: EmbeddedNats) -> JetStream:
 
 @pytest.mark.parametrize(("point", "committed"), [("before_ack", 6), ("in_transaction", 0)])
 async def test_a_coordinator_killed_around_its_commit(
-    ledger: Ledger, server: EmbeddedNats, tmp_path: Path, make_intake: Any, point: str, committed: int
+    ledger: Ledger, ledger_url: str, server: EmbeddedNats, tmp_path: Path, make_intake: Any, point: str, committed: int
 ) -> None:
     stream = await make_stream(ledger, server)
     await stream.publish([reading(sequence) for sequence in range(1, 7)])
@@ -86,7 +89,7 @@ async def test_a_coordinator_killed_around_its_commit(
         sys.executable,
         str(Path(__file__).with_name("crashing_intake.py")),
         point,
-        str(tmp_path / "ledger.db"),
+        ledger_url,
         str(tmp_path),
         server.url,
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"},
@@ -189,7 +192,11 @@ async def test_a_stream_made_anew_stops_the_project_with_a_code(
 
     await until(stopped)
     assert "begin at 6" in intake.stopped(1)
-    await asyncio.sleep(0.3)
+    (cursor,) = await rows(ledger, StreamCursorRow)
+    assert (cursor.stopped_code, "begin at 6" in cursor.stopped_reason) == ("W3B-1011", True)
+    await asyncio.sleep(0.3)  # a reader that went on would have read by now
+    async with ledger.transaction() as session:
+        await note_stopped(session, 1, "", "")
     assert await everything(ledger) == before
 
     # The message's advice works: the stream anew from position 6, then pause and resume.
@@ -201,6 +208,8 @@ async def test_a_stream_made_anew_stops_the_project_with_a_code(
     await switch(ledger, "ACTIVE")
     await until(lambda: reached(ledger, 6))
     assert intake.stopped(1) == ""
+    (cursor,) = await rows(ledger, StreamCursorRow)
+    assert (cursor.stopped_code, cursor.stopped_reason) == ("", "")
     await intake.stop()
     await running
     await check_exactly_once(ledger, range(1, 7))

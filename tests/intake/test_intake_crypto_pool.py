@@ -39,17 +39,17 @@ async def test_a_killed_worker_costs_nothing_but_time() -> None:
                 if "spawn_main" in " ".join(child.cmdline()):
                     child.kill()
         window = [reading(sequence) for sequence in range(1, 4)]
-        root = await pool.readings_root("poseidon-bn254-v1", window, CAPACITY)
-        assert root == readings_root(window, CAPACITY)
+        roots = await pool.readings_roots("poseidon-bn254-v1", [window, window[:1]], CAPACITY)
+        assert roots == [readings_root(window, CAPACITY), readings_root(window[:1], CAPACITY)]
     finally:
         pool.close()
 
 
 async def test_workers_die_with_a_parent_that_was_killed() -> None:
     program = (
-        "import asyncio, psutil, sys\nfrom intake_world import reading\n"
+        "import asyncio, psutil, sys\nfrom intake_world import KEYS, reading\n"
         "from coordinator.intake.crypto_pool import CryptoPool\n"
-        "async def main():\n    await CryptoPool(1).readings_root('poseidon-bn254-v1', [reading(1)], 4)\n"
+        "async def main():\n    await CryptoPool(1).check_signatures([(reading(1), KEYS[0].registration())])\n"
         "    print(*(c.pid for c in psutil.Process().children(recursive=True)), flush=True)\n"
         "    await asyncio.sleep(60)\n"
         "if __name__ == '__main__':\n    asyncio.run(main())\n"

@@ -12,10 +12,10 @@ A, B = b"a" * 20, b"b" * 20
 
 @given(st.lists(st.tuples(st.sampled_from([A, B]), st.integers(0, 30)), max_size=80))
 def test_missing_is_what_lies_between_the_first_and_the_last(stream: list[tuple[bytes, int]]) -> None:
-    book = SequenceBook({}, set())
+    book = SequenceBook({}, {})
     seen: dict[bytes, list[int]] = {A: [], B: []}
     for device, sequence in stream:
-        assert book.accept(device, sequence) == (sequence not in seen[device])
+        assert (book.accept(device, sequence, b"says") is None) == (sequence not in seen[device])
         if sequence not in seen[device]:
             seen[device].append(sequence)
     for device, sequences in seen.items():
@@ -31,7 +31,7 @@ def test_missing_is_what_lies_between_the_first_and_the_last(stream: list[tuple[
 
 
 def test_a_late_reading_of_an_earlier_gap_is_left_to_the_ledger() -> None:
-    book = SequenceBook({A: 10}, {(A, 9)})
-    assert book.accept(A, 5)
-    assert not book.accept(A, 9)
+    book = SequenceBook({A: 10}, {(A, 9): b"first"})
+    assert book.accept(A, 5, b"late") is None
+    assert book.accept(A, 9, b"second") == b"first"
     assert (book.late, book.gaps, book.moved) == ([(A, 5)], [], set())

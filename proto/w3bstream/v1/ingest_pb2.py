@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19w3bstream/v1/ingest.proto\x12\x0cw3bstream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"!\n\rIngestRequest\x12\x10\n\x08readings\x18\x01 \x03(\x0c\"7\n\x07Refusal\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x98\x01\n\rIngestSummary\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x04\x12\x12\n\nduplicates\x18\x03 \x01(\x04\x12\x0f\n\x07refused\x18\x04 \x01(\x04\x12\'\n\x08refusals\x18\x05 \x03(\x0b\x32\x15.w3bstream.v1.Refusal\x12\x15\n\rlast_position\x18\x06 \x01(\x04\"&\n\x10GetIntakeRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\"S\n\x03Gap\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x15\n\rfirst_missing\x18\x02 \x01(\x04\x12\x14\n\x0clast_missing\x18\x03 \x01(\x04\x12\x0f\n\x07missing\x18\x04 \x01(\x04\"\x94\x02\n\x0cIntakeStatus\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x04\x12\x38\n\x07refused\x18\x03 \x03(\x0b\x32\'.w3bstream.v1.IntakeStatus.RefusedEntry\x12\x1f\n\x04gaps\x18\x04 \x03(\x0b\x32\x11.w3bstream.v1.Gap\x12\x15\n\rnext_position\x18\x05 \x01(\x04\x12\x14\n\x0cwindow_start\x18\x06 \x01(\x04\x12\x15\n\ropen_readings\x18\x07 \x01(\r\x12\x0f\n\x07stopped\x18\x08 \x01(\t\x1a.\n\x0cRefusedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"S\n\x16ListDeadLettersRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"\x97\x01\n\nDeadLetter\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x0f\n\x07reading\x18\x06 \x01(\x0c\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x17ListDeadLettersResponse\x12.\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x18.w3bstream.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xfe\x01\n\rIngestService\x12\x44\n\x06Ingest\x12\x1b.w3bstream.v1.IngestRequest\x1a\x1b.w3bstream.v1.IngestSummary(\x01\x12G\n\tGetIntake\x12\x1e.w3bstream.v1.GetIntakeRequest\x1a\x1a.w3bstream.v1.IntakeStatus\x12^\n\x0fListDeadLetters\x12$.w3bstream.v1.ListDeadLettersRequest\x1a%.w3bstream.v1.ListDeadLettersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19w3bstream/v1/ingest.proto\x12\x0cw3bstream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"!\n\rIngestRequest\x12\x10\n\x08readings\x18\x01 \x03(\x0c\"7\n\x07Refusal\x12\r\n\x05index\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\x98\x01\n\rIngestSummary\x12\x10\n\x08received\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x04\x12\x12\n\nduplicates\x18\x03 \x01(\x04\x12\x0f\n\x07refused\x18\x04 \x01(\x04\x12\'\n\x08refusals\x18\x05 \x03(\x0b\x32\x15.w3bstream.v1.Refusal\x12\x15\n\rlast_position\x18\x06 \x01(\x04\"&\n\x10GetIntakeRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\"S\n\x03Gap\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x15\n\rfirst_missing\x18\x02 \x01(\x04\x12\x14\n\x0clast_missing\x18\x03 \x01(\x04\x12\x0f\n\x07missing\x18\x04 \x01(\x04\"\xee\x02\n\x0cIntakeStatus\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x04\x12\x38\n\x07refused\x18\x03 \x03(\x0b\x32\'.w3bstream.v1.IntakeStatus.RefusedEntry\x12\x1f\n\x04gaps\x18\x04 \x03(\x0b\x32\x11.w3bstream.v1.Gap\x12\x15\n\rnext_position\x18\x05 \x01(\x04\x12\x14\n\x0cwindow_start\x18\x06 \x01(\x04\x12\x15\n\ropen_readings\x18\x07 \x01(\r\x12\x0f\n\x07stopped\x18\x08 \x01(\t\x12\x14\n\x0cstopped_code\x18\t \x01(\t\x12\x16\n\x0estopped_reason\x18\n \x01(\t\x12\x19\n\x11stopped_next_step\x18\x0b \x01(\t\x12\x0f\n\x07missing\x18\x0c \x01(\x04\x1a.\n\x0cRefusedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"S\n\x16ListDeadLettersRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"\xc8\x01\n\nDeadLetter\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\x10\n\x08sequence\x18\x05 \x01(\x04\x12\x0f\n\x07reading\x18\x06 \x01(\x0c\x12&\n\x02\x61t\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0brequeued_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"b\n\x17ListDeadLettersResponse\x12.\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x18.w3bstream.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"P\n\x19RequeueDeadLettersRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x11\n\tpositions\x18\x02 \x03(\x04\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\"V\n\x0eRequeuedLetter\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x14\n\x0cnew_position\x18\x02 \x01(\x04\x12\x0c\n\x04\x63ode\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"K\n\x1aRequeueDeadLettersResponse\x12-\n\x07letters\x18\x01 \x03(\x0b\x32\x1c.w3bstream.v1.RequeuedLetter\"e\n\x13ReplayStreamRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x15\n\rfrom_position\x18\x02 \x01(\x04\x12\x13\n\x0bto_position\x18\x03 \x01(\x04\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\"\xbc\x02\n\x0cStreamRecord\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0b\n\x03\x65nd\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0c\n\x04wire\x18\x04 \x01(\x0c\x12\x13\n\x0b\x66rom_stream\x18\x05 \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x10\n\x08sequence\x18\x07 \x01(\x04\x12-\n\ttimestamp\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07payload\x18\t \x01(\x0c\x12\x0f\n\x07task_id\x18\n \x01(\t\x12\x0f\n\x07version\x18\x0b \x01(\r\x12\x0c\n\x04\x63ode\x18\x0c \x01(\t\x12\x0e\n\x06reason\x18\r \x01(\t\x12&\n\x02\x61t\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ndifference\x18\x0f \x01(\t\")\n\x13VerifyStreamRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\"\xc2\x01\n\x12StreamVerification\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x11\n\tpositions\x18\x02 \x01(\x04\x12\x10\n\x08readings\x18\x03 \x01(\x04\x12\x14\n\x0c\x64\x65\x61\x64_letters\x18\x04 \x01(\x04\x12\x0f\n\x07windows\x18\x05 \x01(\x04\x12\x0f\n\x07unknown\x18\x06 \x01(\x04\x12\x13\n\x0b\x66rom_stream\x18\x07 \x01(\x04\x12\x11\n\tdifferent\x18\x08 \x01(\x04\x12\x13\n\x0b\x64ifferences\x18\t \x03(\t2\x8d\x04\n\rIngestService\x12\x44\n\x06Ingest\x12\x1b.w3bstream.v1.IngestRequest\x1a\x1b.w3bstream.v1.IngestSummary(\x01\x12G\n\tGetIntake\x12\x1e.w3bstream.v1.GetIntakeRequest\x1a\x1a.w3bstream.v1.IntakeStatus\x12^\n\x0fListDeadLetters\x12$.w3bstream.v1.ListDeadLettersRequest\x1a%.w3bstream.v1.ListDeadLettersResponse\x12g\n\x12RequeueDeadLetters\x12\'.w3bstream.v1.RequeueDeadLettersRequest\x1a(.w3bstream.v1.RequeueDeadLettersResponse\x12O\n\x0cReplayStream\x12!.w3bstream.v1.ReplayStreamRequest\x1a\x1a.w3bstream.v1.StreamRecord0\x01\x12S\n\x0cVerifyStream\x12!.w3bstream.v1.VerifyStreamRequest\x1a .w3bstream.v1.StreamVerificationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,15 +45,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GAP']._serialized_start=363
   _globals['_GAP']._serialized_end=446
   _globals['_INTAKESTATUS']._serialized_start=449
-  _globals['_INTAKESTATUS']._serialized_end=725
-  _globals['_INTAKESTATUS_REFUSEDENTRY']._serialized_start=679
-  _globals['_INTAKESTATUS_REFUSEDENTRY']._serialized_end=725
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=727
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=810
-  _globals['_DEADLETTER']._serialized_start=813
-  _globals['_DEADLETTER']._serialized_end=964
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=966
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1064
-  _globals['_INGESTSERVICE']._serialized_start=1067
-  _globals['_INGESTSERVICE']._serialized_end=1321
+  _globals['_INTAKESTATUS']._serialized_end=815
+  _globals['_INTAKESTATUS_REFUSEDENTRY']._serialized_start=769
+  _globals['_INTAKESTATUS_REFUSEDENTRY']._serialized_end=815
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=817
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=900
+  _globals['_DEADLETTER']._serialized_start=903
+  _globals['_DEADLETTER']._serialized_end=1103
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1105
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1203
+  _globals['_REQUEUEDEADLETTERSREQUEST']._serialized_start=1205
+  _globals['_REQUEUEDEADLETTERSREQUEST']._serialized_end=1285
+  _globals['_REQUEUEDLETTER']._serialized_start=1287
+  _globals['_REQUEUEDLETTER']._serialized_end=1373
+  _globals['_REQUEUEDEADLETTERSRESPONSE']._serialized_start=1375
+  _globals['_REQUEUEDEADLETTERSRESPONSE']._serialized_end=1450
+  _globals['_REPLAYSTREAMREQUEST']._serialized_start=1452
+  _globals['_REPLAYSTREAMREQUEST']._serialized_end=1553
+  _globals['_STREAMRECORD']._serialized_start=1556
+  _globals['_STREAMRECORD']._serialized_end=1872
+  _globals['_VERIFYSTREAMREQUEST']._serialized_start=1874
+  _globals['_VERIFYSTREAMREQUEST']._serialized_end=1915
+  _globals['_STREAMVERIFICATION']._serialized_start=1918
+  _globals['_STREAMVERIFICATION']._serialized_end=2112
+  _globals['_INGESTSERVICE']._serialized_start=2115
+  _globals['_INGESTSERVICE']._serialized_end=2640
 # @@protoc_insertion_point(module_scope)

@@ -186,13 +186,23 @@ class IntakeStatus(_message.Message):
     WINDOW_START_FIELD_NUMBER: _builtins.int
     OPEN_READINGS_FIELD_NUMBER: _builtins.int
     STOPPED_FIELD_NUMBER: _builtins.int
+    STOPPED_CODE_FIELD_NUMBER: _builtins.int
+    STOPPED_REASON_FIELD_NUMBER: _builtins.int
+    STOPPED_NEXT_STEP_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     project_id: _builtins.int
     accepted: _builtins.int
     next_position: _builtins.int
     window_start: _builtins.int
     open_readings: _builtins.int
     stopped: _builtins.str
-    """Why intake stands still; empty when it does not."""
+    """Why intake stands still, with code and next step in one text; empty when it does not."""
+    stopped_code: _builtins.str
+    """The same in parts; a paused project has a reason and no code."""
+    stopped_reason: _builtins.str
+    stopped_next_step: _builtins.str
+    missing: _builtins.int
+    """Sequence numbers that were jumped over and have not come; 2^63-1 stands for that many or more."""
     @_builtins.property
     def refused(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """By error code."""
@@ -210,10 +220,14 @@ class IntakeStatus(_message.Message):
         window_start: _builtins.int = ...,
         open_readings: _builtins.int = ...,
         stopped: _builtins.str = ...,
+        stopped_code: _builtins.str = ...,
+        stopped_reason: _builtins.str = ...,
+        stopped_next_step: _builtins.str = ...,
+        missing: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "gaps", b"gaps", "next_position", b"next_position", "open_readings", b"open_readings", "project_id", b"project_id", "refused", b"refused", "stopped", b"stopped", "window_start", b"window_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "gaps", b"gaps", "missing", b"missing", "next_position", b"next_position", "open_readings", b"open_readings", "project_id", b"project_id", "refused", b"refused", "stopped", b"stopped", "stopped_code", b"stopped_code", "stopped_next_step", b"stopped_next_step", "stopped_reason", b"stopped_reason", "window_start", b"window_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -255,14 +269,20 @@ class DeadLetter(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     READING_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
+    REQUEUED_AT_FIELD_NUMBER: _builtins.int
     position: _builtins.int
     code: _builtins.str
     reason: _builtins.str
     device: _builtins.str
     sequence: _builtins.int
     reading: _builtins.bytes
+    """At most the first 8 KiB."""
     @_builtins.property
     def at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def requeued_at(self) -> _timestamp_pb2.Timestamp:
+        """Unset until it was requeued."""
+
     def __init__(
         self,
         *,
@@ -273,10 +293,11 @@ class DeadLetter(_message.Message):
         sequence: _builtins.int = ...,
         reading: _builtins.bytes = ...,
         at: _timestamp_pb2.Timestamp | None = ...,
+        requeued_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "requeued_at", b"requeued_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "code", b"code", "device", b"device", "position", b"position", "reading", b"reading", "reason", b"reason", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "code", b"code", "device", b"device", "position", b"position", "reading", b"reading", "reason", b"reason", "requeued_at", b"requeued_at", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -304,3 +325,254 @@ class ListDeadLettersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDeadLettersResponse: _TypeAlias = ListDeadLettersResponse  # noqa: Y015
+
+@_typing.final
+class RequeueDeadLettersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.int
+    code: _builtins.str
+    """The oldest 1,000 of this code that were not requeued yet."""
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Which ones; at most 1,000. Give these or a code."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.int = ...,
+        positions: _abc.Iterable[_builtins.int] | None = ...,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "positions", b"positions", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequeueDeadLettersRequest: _TypeAlias = RequeueDeadLettersRequest  # noqa: Y015
+
+@_typing.final
+class RequeuedLetter(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    NEW_POSITION_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    new_position: _builtins.int
+    """Where it lies now; 0 when it was not published."""
+    code: _builtins.str
+    """Why it was not published; empty when it was."""
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        new_position: _builtins.int = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "new_position", b"new_position", "position", b"position", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequeuedLetter: _TypeAlias = RequeuedLetter  # noqa: Y015
+
+@_typing.final
+class RequeueDeadLettersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LETTERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def letters(self) -> _containers.RepeatedCompositeFieldContainer[Global___RequeuedLetter]: ...
+    def __init__(
+        self,
+        *,
+        letters: _abc.Iterable[Global___RequeuedLetter] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["letters", b"letters"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequeueDeadLettersResponse: _TypeAlias = RequeueDeadLettersResponse  # noqa: Y015
+
+@_typing.final
+class ReplayStreamRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    FROM_POSITION_FIELD_NUMBER: _builtins.int
+    TO_POSITION_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.int
+    from_position: _builtins.int
+    """First position; 0 means 1."""
+    to_position: _builtins.int
+    """First position after the last one; 0 means everything there is now."""
+    device: _builtins.str
+    """Only records of this device, 0x and 40 hex digits; empty for all."""
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.int = ...,
+        from_position: _builtins.int = ...,
+        to_position: _builtins.int = ...,
+        device: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "from_position", b"from_position", "project_id", b"project_id", "to_position", b"to_position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayStreamRequest: _TypeAlias = ReplayStreamRequest  # noqa: Y015
+
+@_typing.final
+class StreamRecord(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    WIRE_FIELD_NUMBER: _builtins.int
+    FROM_STREAM_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    end: _builtins.int
+    """First position after it; a hole may span many."""
+    kind: _builtins.str
+    """reading, dead_letter, pending (not taken yet) or hole."""
+    wire: _builtins.bytes
+    """The message, as the stream holds it or else the ledger; of a dead letter at most the first 8 KiB."""
+    from_stream: _builtins.bool
+    """The message came from the stream itself, not from the ledger's copy."""
+    device: _builtins.str
+    """Decoded, where the bytes are a reading."""
+    sequence: _builtins.int
+    payload: _builtins.bytes
+    task_id: _builtins.str
+    """The reading's window; empty while that is open."""
+    version: _builtins.int
+    code: _builtins.str
+    """Why it was refused."""
+    reason: _builtins.str
+    difference: _builtins.str
+    """How the stream differs from the ledger here; empty when it does not."""
+    @_builtins.property
+    def timestamp(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When it arrived or was refused."""
+
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        end: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        wire: _builtins.bytes = ...,
+        from_stream: _builtins.bool = ...,
+        device: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        timestamp: _timestamp_pb2.Timestamp | None = ...,
+        payload: _builtins.bytes = ...,
+        task_id: _builtins.str = ...,
+        version: _builtins.int = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        difference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "timestamp", b"timestamp"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "code", b"code", "device", b"device", "difference", b"difference", "end", b"end", "from_stream", b"from_stream", "kind", b"kind", "payload", b"payload", "position", b"position", "reason", b"reason", "sequence", b"sequence", "task_id", b"task_id", "timestamp", b"timestamp", "version", b"version", "wire", b"wire"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamRecord: _TypeAlias = StreamRecord  # noqa: Y015
+
+@_typing.final
+class VerifyStreamRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.int
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyStreamRequest: _TypeAlias = VerifyStreamRequest  # noqa: Y015
+
+@_typing.final
+class StreamVerification(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
+    DEAD_LETTERS_FIELD_NUMBER: _builtins.int
+    WINDOWS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_FIELD_NUMBER: _builtins.int
+    FROM_STREAM_FIELD_NUMBER: _builtins.int
+    DIFFERENT_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.int
+    positions: _builtins.int
+    readings: _builtins.int
+    dead_letters: _builtins.int
+    windows: _builtins.int
+    unknown: _builtins.int
+    """Positions whose message is kept nowhere any more; windows with one of them are not compared."""
+    from_stream: _builtins.int
+    """Messages that were read from the stream itself."""
+    different: _builtins.int
+    """0 when the ledger is what the stream makes."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The first 100, in words."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.int = ...,
+        positions: _builtins.int = ...,
+        readings: _builtins.int = ...,
+        dead_letters: _builtins.int = ...,
+        windows: _builtins.int = ...,
+        unknown: _builtins.int = ...,
+        from_stream: _builtins.int = ...,
+        different: _builtins.int = ...,
+        differences: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_letters", b"dead_letters", "differences", b"differences", "different", b"different", "from_stream", b"from_stream", "positions", b"positions", "project_id", b"project_id", "readings", b"readings", "unknown", b"unknown", "windows", b"windows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamVerification: _TypeAlias = StreamVerification  # noqa: Y015

@@ -50,6 +50,21 @@ class IngestServiceStub:
                 request_serializer=w3bstream_dot_v1_dot_ingest__pb2.ListDeadLettersRequest.SerializeToString,
                 response_deserializer=w3bstream_dot_v1_dot_ingest__pb2.ListDeadLettersResponse.FromString,
                 _registered_method=True)
+        self.RequeueDeadLetters = channel.unary_unary(
+                '/w3bstream.v1.IngestService/RequeueDeadLetters',
+                request_serializer=w3bstream_dot_v1_dot_ingest__pb2.RequeueDeadLettersRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_ingest__pb2.RequeueDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.ReplayStream = channel.unary_stream(
+                '/w3bstream.v1.IngestService/ReplayStream',
+                request_serializer=w3bstream_dot_v1_dot_ingest__pb2.ReplayStreamRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_ingest__pb2.StreamRecord.FromString,
+                _registered_method=True)
+        self.VerifyStream = channel.unary_unary(
+                '/w3bstream.v1.IngestService/VerifyStream',
+                request_serializer=w3bstream_dot_v1_dot_ingest__pb2.VerifyStreamRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_ingest__pb2.StreamVerification.FromString,
+                _registered_method=True)
 
 
 class IngestServiceServicer:
@@ -78,6 +93,30 @@ class IngestServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequeueDeadLetters(self, request, context):
+        """Publishes refused messages to the stream again, once their cause was mended; each gets a position of its own and is
+        judged anew. A dead letter is requeued once: a repeated call names it and does nothing. Scope projects:write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayStream(self, request, context):
+        """Sends what lies at each position of a project's stream, in order, then ends. After a broken connection go on from the
+        last `end`. Scope tasks:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyStream(self, request, context):
+        """Puts the whole stream through the intake's rules once more and says where the ledger differs. It takes about as long
+        as the intake took. Scope tasks:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IngestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +134,21 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.ListDeadLetters,
                     request_deserializer=w3bstream_dot_v1_dot_ingest__pb2.ListDeadLettersRequest.FromString,
                     response_serializer=w3bstream_dot_v1_dot_ingest__pb2.ListDeadLettersResponse.SerializeToString,
+            ),
+            'RequeueDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequeueDeadLetters,
+                    request_deserializer=w3bstream_dot_v1_dot_ingest__pb2.RequeueDeadLettersRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_ingest__pb2.RequeueDeadLettersResponse.SerializeToString,
+            ),
+            'ReplayStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReplayStream,
+                    request_deserializer=w3bstream_dot_v1_dot_ingest__pb2.ReplayStreamRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_ingest__pb2.StreamRecord.SerializeToString,
+            ),
+            'VerifyStream': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyStream,
+                    request_deserializer=w3bstream_dot_v1_dot_ingest__pb2.VerifyStreamRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_ingest__pb2.StreamVerification.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +233,87 @@ class IngestService:
             '/w3bstream.v1.IngestService/ListDeadLetters',
             w3bstream_dot_v1_dot_ingest__pb2.ListDeadLettersRequest.SerializeToString,
             w3bstream_dot_v1_dot_ingest__pb2.ListDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequeueDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.IngestService/RequeueDeadLetters',
+            w3bstream_dot_v1_dot_ingest__pb2.RequeueDeadLettersRequest.SerializeToString,
+            w3bstream_dot_v1_dot_ingest__pb2.RequeueDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/w3bstream.v1.IngestService/ReplayStream',
+            w3bstream_dot_v1_dot_ingest__pb2.ReplayStreamRequest.SerializeToString,
+            w3bstream_dot_v1_dot_ingest__pb2.StreamRecord.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.IngestService/VerifyStream',
+            w3bstream_dot_v1_dot_ingest__pb2.VerifyStreamRequest.SerializeToString,
+            w3bstream_dot_v1_dot_ingest__pb2.StreamVerification.FromString,
             options,
             channel_credentials,
             insecure,

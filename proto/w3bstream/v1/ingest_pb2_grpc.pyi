@@ -41,6 +41,18 @@ class IngestServiceStub:
     """Says how a project's intake stands: accepted, refused by code, gaps, the open window. Scope tasks:read."""
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.ListDeadLettersRequest, _ingest_pb2.ListDeadLettersResponse]
     """Lists refused messages, newest first. Scope tasks:read."""
+    RequeueDeadLetters: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.RequeueDeadLettersRequest, _ingest_pb2.RequeueDeadLettersResponse]
+    """Publishes refused messages to the stream again, once their cause was mended; each gets a position of its own and is
+    judged anew. A dead letter is requeued once: a repeated call names it and does nothing. Scope projects:write.
+    """
+    ReplayStream: _grpc.UnaryStreamMultiCallable[_ingest_pb2.ReplayStreamRequest, _ingest_pb2.StreamRecord]
+    """Sends what lies at each position of a project's stream, in order, then ends. After a broken connection go on from the
+    last `end`. Scope tasks:read.
+    """
+    VerifyStream: _grpc.UnaryUnaryMultiCallable[_ingest_pb2.VerifyStreamRequest, _ingest_pb2.StreamVerification]
+    """Puts the whole stream through the intake's rules once more and says where the ledger differs. It takes about as long
+    as the intake took. Scope tasks:read.
+    """
 
 @_typing.type_check_only
 class IngestServiceAsyncStub(IngestServiceStub):
@@ -55,6 +67,18 @@ class IngestServiceAsyncStub(IngestServiceStub):
     """Says how a project's intake stands: accepted, refused by code, gaps, the open window. Scope tasks:read."""
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_ingest_pb2.ListDeadLettersRequest, _ingest_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
     """Lists refused messages, newest first. Scope tasks:read."""
+    RequeueDeadLetters: _aio.UnaryUnaryMultiCallable[_ingest_pb2.RequeueDeadLettersRequest, _ingest_pb2.RequeueDeadLettersResponse]  # type: ignore[assignment]
+    """Publishes refused messages to the stream again, once their cause was mended; each gets a position of its own and is
+    judged anew. A dead letter is requeued once: a repeated call names it and does nothing. Scope projects:write.
+    """
+    ReplayStream: _aio.UnaryStreamMultiCallable[_ingest_pb2.ReplayStreamRequest, _ingest_pb2.StreamRecord]  # type: ignore[assignment]
+    """Sends what lies at each position of a project's stream, in order, then ends. After a broken connection go on from the
+    last `end`. Scope tasks:read.
+    """
+    VerifyStream: _aio.UnaryUnaryMultiCallable[_ingest_pb2.VerifyStreamRequest, _ingest_pb2.StreamVerification]  # type: ignore[assignment]
+    """Puts the whole stream through the intake's rules once more and says where the ledger differs. It takes about as long
+    as the intake took. Scope tasks:read.
+    """
 
 class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
     """Intake: device readings on their way into a project's stream."""
@@ -84,5 +108,35 @@ class IngestServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ingest_pb2.ListDeadLettersResponse, _abc.Awaitable[_ingest_pb2.ListDeadLettersResponse]]:
         """Lists refused messages, newest first. Scope tasks:read."""
+
+    @_abc_1.abstractmethod
+    def RequeueDeadLetters(
+        self,
+        request: _ingest_pb2.RequeueDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.RequeueDeadLettersResponse, _abc.Awaitable[_ingest_pb2.RequeueDeadLettersResponse]]:
+        """Publishes refused messages to the stream again, once their cause was mended; each gets a position of its own and is
+        judged anew. A dead letter is requeued once: a repeated call names it and does nothing. Scope projects:write.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayStream(
+        self,
+        request: _ingest_pb2.ReplayStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ingest_pb2.StreamRecord], _abc.AsyncIterator[_ingest_pb2.StreamRecord]]:
+        """Sends what lies at each position of a project's stream, in order, then ends. After a broken connection go on from the
+        last `end`. Scope tasks:read.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyStream(
+        self,
+        request: _ingest_pb2.VerifyStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingest_pb2.StreamVerification, _abc.Awaitable[_ingest_pb2.StreamVerification]]:
+        """Puts the whole stream through the intake's rules once more and says where the ledger differs. It takes about as long
+        as the intake took. Scope tasks:read.
+        """
 
 def add_IngestServiceServicer_to_server(servicer: IngestServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
