@@ -17,6 +17,10 @@ class CoordinatorRow(SQLModel, table=True):
     """`co_` and 12 hex digits, made at start."""
     host: str
     """Host name and process id."""
+    home: str = ""
+    """Which home folder it works from: 8 hex digits, from `<home>/home.id`."""
+    embedded: str = ""
+    """Which parts it started for itself, that no other coordinator can use: `nats`, `chain`, or both with a comma."""
     api: str = ""
     """Where its API listens."""
     started_at: int = Field(sa_type=BigInteger)
@@ -66,8 +70,10 @@ class JobRow(SQLModel, table=True):
     __tablename__ = "job"
     __table_args__ = (UniqueConstraint("signer", "nonce"),)
     id: str = Field(primary_key=True)
-    """32 bytes, 0x hex: the EIP-712 digest of the intent, or the hash of an unsigned request and its idempotency key."""
+    """32 bytes, 0x hex: the EIP-712 digest of the intent, or the hash of the caller and its idempotency key."""
     project_id: int = Field(index=True)
+    request_hash: str
+    """SHA-256 of what was asked; the same id with another request is refused."""
     signer: str | None = None
     """Address that signed the intent; unset for a job under an API key alone."""
     nonce: str | None = None
@@ -76,12 +82,18 @@ class JobRow(SQLModel, table=True):
     """The API key or DID under which it came."""
     up_to: int = Field(default=0, sa_type=BigInteger)
     """First stream position after the job; 0 until the stream was asked."""
+    asked_up_to: int = Field(default=0, sa_type=BigInteger)
+    """The `upTo` of its intent, at most 2^63 - 1; 0 for the stream's end."""
+    window_start: int = Field(default=0, sa_type=BigInteger)
+    """Where the open window began when the readings were published: the job's tasks lie from here to `up_to`."""
     deadline_at: int = Field(default=0, sa_type=BigInteger)
     """The signer does not want it any more after this; 0 for never."""
     state: str = Field(default="ACCEPTED", index=True)
     """ACCEPTED, then WINDOWED when its tasks are in the ledger, or EXPIRED."""
     readings: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
     """Readings that came with it and are not in the stream yet."""
+    reason: str = ""
+    """With a code, why it waits or why it ended; empty when all is well."""
     created_at: int = Field(sa_type=BigInteger)
     updated_at: int = Field(sa_type=BigInteger)
 
@@ -127,5 +139,19 @@ class AuditRow(SQLModel, table=True):
     """Where the call came from."""
     detail: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     """Never holds a secret."""
-    previous_hash: str
+    previous_hash: str = Field(unique=True)
+    """Unique, so that the chain cannot fork."""
     hash: str
+
+
+class ExplorerTokenRow(SQLModel, table=True):
+    """A session of the explorer, or a sign-in link that makes one; it is worth what its API key is worth now."""
+
+    __tablename__ = "explorer_token"
+    hash: str = Field(primary_key=True)
+    """SHA-256 of the token, hex."""
+    kind: str
+    """`session` or `link`: a link is deleted when it is used."""
+    key_id: str
+    created_at: int = Field(sa_type=BigInteger)
+    expires_at: int = Field(sa_type=BigInteger, index=True)

@@ -16,8 +16,9 @@ class TxEventRow(SQLModel, table=True):
     source: str
     """State before; empty for the first."""
     target: str
-    """QUEUED, SENT, RESENT, BUMPED, MINED, SAFE, FINAL, REORGED or REFUSED: REORGED stands for the way back to SENT."""
-    tx_hash: str = ""
+    """QUEUED, SENT, RESENT, BUMPED, CANCELLED, MINED, SAFE, FINAL, REORGED or REFUSED. REORGED is the way back to SENT,
+    CANCELLED the replacement by an empty transfer under the same nonce, and QUEUED after the first the way back there."""
+    tx_hash: str = Field(default="", index=True)
     block_number: int | None = Field(default=None, sa_type=BigInteger)
     block_hash: str = ""
     reason: str = ""

@@ -1,27 +1,35 @@
 """The way into the ledger: transactions, guarded transitions, outboxes.
 
-A room opens `async with ledger.transaction() as session` and does all of one change in it. On SQLite a transaction
-begins IMMEDIATE, so that two writers queue instead of failing midway; WAL and synchronous FULL keep what was committed.
+A room opens `async with ledger.transaction() as session` and does all of one change in it. Writers take turns, so that
+what one has read is true until it ends (`sqlite.py`, `postgres.py`, docs/adr/0004).
 """
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import event, update
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import Connection, make_url, update
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.history_tables import TxEventRow
+from coordinator.ledger.leadership import Term
 from coordinator.ledger.migrations import upgrade
+from coordinator.ledger.one_hop import in_one_hop, is_sqlite, whole_in_one_hop
+from coordinator.ledger.postgres import Postgres
+from coordinator.ledger.sqlite import Sqlite
 from coordinator.ledger.tables import (
     AttemptRow,
+    DeploymentRow,
     OutboxTxRow,
     TaskEventRow,
     TaskRow,
@@ -34,8 +42,10 @@ from coordinator.ledger.transitions import (
     AttemptState,
     TaskState,
 )
-from verifier.errors import Conflict, NotFound
+from coordinator.observability.tally import ledger_failed, ledger_transaction
+from verifier.errors import Conflict, InvalidInput, NotFound, W3bstreamError
 
+Result = TypeVar("Result")
 Clock = Callable[[], int]
 """Milliseconds since the Unix epoch."""
 
@@ -45,71 +55,24 @@ def system_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _prepare_sqlite(engine: AsyncEngine) -> None:
-    @event.listens_for(engine.sync_engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=20000"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+class _Wakeups:
+    """Who waits in this process for a commit, and how many there were."""
 
-    @event.listens_for(engine.sync_engine, "begin")
-    def on_begin(connection: Any) -> None:
-        read_only = connection.get_execution_options().get("w3b_read_only", False)
-        connection.exec_driver_sql("BEGIN DEFERRED" if read_only else "BEGIN IMMEDIATE")
-
-
-class Ledger:
-    """The database of record.
-
-    Parameters: `url` is a SQLAlchemy async URL such as `sqlite+aiosqlite:///path/ledger.db`; `clock` gives the time.
-    """
-
-    def __init__(self, url: str, clock: Clock = system_clock) -> None:
-        self.url = url
-        """SQLAlchemy URL."""
-        self.clock = clock
-        """The one clock of the ledger."""
-        self.engine = create_async_engine(url)
-        if self.engine.dialect.name == "sqlite":
-            _prepare_sqlite(self.engine)
-        self._read_engine = self.engine.execution_options(w3b_read_only=True)
-        self._commits = 0
+    def __init__(self) -> None:
+        self.commits = 0
         self._waiting: set[asyncio.Future[None]] = set()
 
-    @classmethod
-    def at(cls, path: Path, clock: Clock = system_clock) -> Ledger:
-        """The SQLite ledger in file `path`."""
-        return cls(f"sqlite+aiosqlite:///{path}", clock)
-
-    async def migrate(self) -> None:
-        """Bring the schema to the newest revision; safe to call at every start."""
-        async with self.engine.begin() as connection:
-            await connection.run_sync(upgrade)
-
-    @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncSession]:
-        """One read-write transaction: committed when the block ends, rolled back when it raises."""
-        async with AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
-            yield session
-        self._commits += 1
+    def committed(self) -> None:
+        """Wake everybody."""
+        self.commits += 1
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
         self._waiting.clear()
 
-    @property
-    def commits(self) -> int:
-        """How many transactions this object has committed; take it before you look, hand it to `changed`."""
-        return self._commits
-
-    async def changed(self, seen: int, seconds: float) -> bool:
-        """Wait until a transaction commits after the count `seen`, at most `seconds`; say whether one did.
-
-        A hint that saves latency: another process's commits are not seen, so every loop also looks by itself.
-        """
-        if self._commits != seen:
+    async def after(self, seen: int, seconds: float) -> bool:
+        """Whether a commit after the count `seen` came within `seconds`."""
+        if self.commits != seen:
             return True
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
@@ -122,15 +85,154 @@ class Ledger:
             self._waiting.discard(waiter)
         return True
 
+
+def _database(url: str, clock: Clock) -> Sqlite | Postgres:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InvalidInput("W3B-3026", "the ledger's URL cannot be read", field="ledger_url") from None
+    backend = parsed.drivername.split("+")[0]
+    if backend == "sqlite":
+        return Sqlite(parsed, clock)
+    if backend in ("postgresql", "postgres"):
+        return Postgres(parsed)
+    raise InvalidInput("W3B-3026", f"the ledger cannot be on {backend!r}", field="ledger_url")
+
+
+class Ledger:
+    """The database of record.
+
+    Parameters: `url` is `sqlite:///path/ledger.db` or `postgresql://user:password@host/database`; `clock` gives the
+    time. Raises InvalidInput: W3B-3026 for another URL, W3B-3020 when the driver for it is not installed.
+    """
+
+    def __init__(self, url: str, clock: Clock = system_clock) -> None:
+        self.clock = clock
+        """The one clock of the ledger."""
+        self._database = _database(url, clock)
+        self.url = make_url(url).render_as_string(hide_password=True)
+        """Where it is; never with a password, so it may be shown."""
+        self.engine: AsyncEngine = self._database.engine
+        """SQLAlchemy's engine of the read-write transactions."""
+        self.shared = self._database.shared
+        """Whether coordinators of other hosts may work on this ledger too."""
+        self._wakeups = _Wakeups()
+        self._turn = asyncio.Lock()
+        self._term: Term | None = None
+
+    @classmethod
+    def at(cls, path: Path, clock: Clock = system_clock) -> Ledger:
+        """The SQLite ledger in file `path`."""
+        return cls(f"sqlite+aiosqlite:///{path}", clock)
+
+    def led_by(self, term: Term) -> Ledger:
+        """This ledger for the loops of the leader: each `transaction` first requires that `term` still holds.
+
+        It shares connections and wake-ups with this one; only this one is closed.
+        """
+        led = copy.copy(self)
+        led._term = term
+        return led
+
+    async def migrate(self) -> None:
+        """Bring the schema to the newest revision; safe to call at every start, by several at once.
+
+        Raises Unavailable (W3B-3021, W3B-3022) and InvalidInput (W3B-3023) when a server cannot be used.
+        """
+        with self._coded():
+            async with self.engine.begin() as connection:
+                await self._database.begin_write(connection)
+                await connection.run_sync(upgrade)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncSession]:
+        """One read-write transaction: committed when the block ends, rolled back when it raises.
+
+        There is one writer at a time, on every database: what the block reads stays as it is until it ends.
+        Raises Conflict (W3B-8010) when the term of a leader's ledger is over, Unavailable (W3B-3021, W3B-3024) when
+        the server is away or busy, and InvalidInput (W3B-3025) for a value that it cannot hold. After Unavailable at
+        the very end it is open whether it was committed.
+        """
+        with ledger_transaction(), self._coded():
+            # In the order in which they came: SQLite itself lets writers wait by looking again, up to 0.1 s apart.
+            async with self._turn, AsyncSession(self.engine, expire_on_commit=False) as session, session.begin():
+                await self._database.begin_write(await session.connection())
+                if self._term is not None:
+                    # A lock keeps others away from a ledger that is not shared: there the lease cannot run out, and
+                    # this machine's clock may jump.
+                    await self._term.require(session, self.now() if self.shared else None)
+                yield session
+        self._wakeups.committed()
+
+    def now(self) -> Any:
+        """The database's own clock in milliseconds, for SQL: the one that coordinators share."""
+        return self._database.now()
+
+    @contextmanager
+    def _coded(self) -> Iterator[None]:
+        try:
+            yield
+        except W3bstreamError:
+            raise
+        except Exception as error:
+            coded = self._database.coded(error)
+            if coded is None:
+                raise
+            ledger_failed(coded.code)
+            raise coded from error
+
+    @property
+    def commits(self) -> int:
+        """How many commits this object has heard of; take it before you look, hand it to `changed`."""
+        return self._wakeups.commits
+
+    async def changed(self, seen: int, seconds: float) -> bool:
+        """Wait until a transaction commits after the count `seen`, at most `seconds`; say whether one did.
+
+        A hint that saves latency. Other processes' commits are heard on PostgreSQL while its notifications arrive, on
+        SQLite never: every loop also looks by itself.
+        """
+        await self._database.listen(self._wakeups.committed)
+        return await self._wakeups.after(seen, seconds)
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
-        """One consistent read."""
-        async with AsyncSession(self._read_engine, expire_on_commit=False) as session, session.begin():
-            yield session
+        """One consistent read. Raises Unavailable (W3B-3021, W3B-3024) and InvalidInput (W3B-3025)."""
+        with self._coded():
+            async with AsyncSession(self._database.read_engine, expire_on_commit=False) as session, session.begin():
+                yield session
+
+    async def write(self, work: Callable[[Connection], Result]) -> Result:
+        """`transaction` for a function over a plain connection: on SQLite all of it is one step. It must not await.
+
+        Raises what `transaction` raises, and what `work` raises.
+        """
+        if not is_sqlite(self.engine):
+            async with self.transaction() as session:
+                return await in_one_hop(session, work)
+
+        def guarded(connection: Connection) -> Result:
+            if self._term is not None:
+                self._term.require_at_once(connection)
+            return work(connection)
+
+        with ledger_transaction(), self._coded():
+            async with self._turn:
+                result = await whole_in_one_hop(self.engine, guarded, "BEGIN IMMEDIATE")
+        self._wakeups.committed()
+        return result
+
+    async def read(self, work: Callable[[Connection], Result]) -> Result:
+        """`reading` for a function over a plain connection: on SQLite all of it is one step. It must not await."""
+        if not is_sqlite(self.engine):
+            async with self.reading() as session:
+                return await in_one_hop(session, work)
+        with self._coded():
+            return await whole_in_one_hop(self.engine, work, "BEGIN DEFERRED")
 
     async def close(self) -> None:
         """Give the connections back."""
-        await self.engine.dispose()
+        await self._database.close()
 
 
 async def record_event(
@@ -299,12 +401,22 @@ async def enqueue_tx(
     data: bytes,
     ref: dict[str, Any],
     after_tx: int | None = None,
+    fence: int | None = None,
+    chain_id: int | None = None,
 ) -> int:
-    """Put a transaction into the outbox; the same `dedupe_key` again returns the first one's id and changes nothing."""
+    """Put a transaction into the outbox; the same `dedupe_key` again returns the first one's id and changes nothing.
+
+    Parameters: `fence` is the attempt's fencing token, looked at again before the first byte is sent; `chain_id` is the
+    chain it is for, by default the one that the ledger's contracts are on.
+    """
     found = (await session.exec(select(OutboxTxRow).where(OutboxTxRow.dedupe_key == dedupe_key))).first()
     if found is None:
+        if chain_id is None:
+            chain_id = (await session.exec(select(DeploymentRow.chain_id))).first() or 0
         found = OutboxTxRow(
             dedupe_key=dedupe_key,
+            chain_id=chain_id,
+            fence=fence,
             purpose=purpose,
             ref=ref,
             after_tx=after_tx,
@@ -315,8 +427,39 @@ async def enqueue_tx(
         )
         session.add(found)
         await session.flush()
+        record_tx_step(session, now, found, source="", target="QUEUED")
     assert found.id is not None
     return found.id
+
+
+def record_tx_step(
+    session: AsyncSession,
+    now: int,
+    row: OutboxTxRow,
+    *,
+    source: str,
+    target: str,
+    reason: str = "",
+    code: str = "",
+) -> None:
+    """Write down a step of a stored transaction on the finality ladder, with the block that it is in by then.
+
+    `target` is one of those of `TxEventRow.target`.
+    """
+    assert row.id is not None
+    session.add(
+        TxEventRow(
+            tx_id=row.id,
+            source=source,
+            target=target,
+            tx_hash=row.tx_hash,
+            block_number=row.block_number,
+            block_hash=row.block_hash,
+            reason=reason[:500],
+            code=code,
+            at=now,
+        )
+    )
 
 
 async def enqueue_webhooks(

@@ -32,6 +32,8 @@ class ApiKeyRow(SQLModel, table=True):
     created_at: int = Field(sa_type=BigInteger)
     expires_at: int | None = Field(default=None, sa_type=BigInteger)
     """When it stops to work by itself; unset for never."""
+    last_used_at: int | None = Field(default=None, sa_type=BigInteger)
+    """When a call last came with it, to about a minute."""
     revoked_at: int | None = Field(default=None, sa_type=BigInteger)
 
 
@@ -111,6 +113,7 @@ class ReadingRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("project_id", "device", "sequence"),
         Index("ix_reading_task", "task_id"),
+        Index("ix_reading_received", "received_at", "project_id"),
     )
     project_id: int = Field(primary_key=True)
     position: int = Field(primary_key=True, sa_type=BigInteger)
@@ -145,6 +148,7 @@ class GapRow(SQLModel, table=True):
     """A jump in a device's sequence numbers; `missing` falls as late readings arrive."""
 
     __tablename__ = "gap"
+    __table_args__ = (Index("ix_gap_device", "project_id", "device", "first_missing"),)
     id: int | None = Field(default=None, primary_key=True)
     project_id: int = Field(index=True)
     device: str
@@ -183,11 +187,34 @@ class StreamCursorRow(SQLModel, table=True):
     stopped_reason: str = ""
 
 
+class IntakeCountRow(SQLModel, table=True):
+    """A running figure of a project's intake, moved in the transaction that makes it true."""
+
+    __tablename__ = "intake_count"
+    project_id: int = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    """`accepted`; `missing`, which stays at 2^63-1 once there; an error code, for the dead letters that ever had it; or
+    `dropped`, for the dead letters that are not kept any more."""
+    total: int = Field(sa_type=BigInteger)
+
+
 class TaskRow(SQLModel, table=True):
     """One window to be proven."""
 
     __tablename__ = "task"
-    __table_args__ = (UniqueConstraint("project_id", "version", "window_start"),)
+    __table_args__ = (
+        UniqueConstraint("project_id", "version", "window_start"),
+        Index("ix_task_newest", "created_at", "id"),
+        Index("ix_task_project_newest", "project_id", "created_at", "id"),
+        Index("ix_task_state_newest", "state", "created_at", "id"),
+        Index("ix_task_project_state_newest", "project_id", "state", "created_at", "id"),
+        Index("ix_task_code_newest", "code", "created_at", "id"),
+        Index("ix_task_readings_root", "readings_root"),
+        Index("ix_task_inputs", "inputs"),
+        Index("ix_task_block", "block_number"),
+        Index("ix_task_queue", "state", "project_id", "version", "deadline_at", "id"),
+        Index("ix_task_deadline", "state", "deadline_at"),
+    )
     id: str = Field(primary_key=True)
     project_id: int = Field(index=True)
     version: int
@@ -214,7 +241,9 @@ class TaskRow(SQLModel, table=True):
     threshold: int = 1
     deadline_at: int = Field(sa_type=BigInteger)
     attempts_used: int = 0
-    """Attempts that ended LOST or REJECTED: they count against the cap."""
+    """Attempts that ended LOST or REJECTED, as far as they count against the cap."""
+    counted_from: int = Field(default=0, sa_type=BigInteger)
+    """Attempts under an earlier fence do not count any more: an operator put the task back since."""
     requeues: int = 0
     """How often an operator put it back after it failed; each gives a fresh cap."""
     next_attempt_at: int = Field(default=0, sa_type=BigInteger)
@@ -246,7 +275,12 @@ class AttemptRow(SQLModel, table=True):
     """One prover's try at a task, under a lease with a fencing token."""
 
     __tablename__ = "attempt"
-    __table_args__ = (UniqueConstraint("task_id", "fence"), Index("ix_attempt_state", "state"))
+    __table_args__ = (
+        UniqueConstraint("task_id", "fence"),
+        Index("ix_attempt_state", "state"),
+        Index("ix_attempt_prover_state", "prover_id", "state", "id"),
+        Index("ix_attempt_prover_newest", "prover_id", "id"),
+    )
     id: int | None = Field(default=None, primary_key=True)
     task_id: str = Field(index=True, foreign_key="task.id")
     kind: str
@@ -264,6 +298,10 @@ class AttemptRow(SQLModel, table=True):
     """The deadline written on chain (there in seconds)."""
     stage: str = ""
     progress: float = 0.0
+    started_at: int | None = Field(default=None, sa_type=BigInteger)
+    """When its prover was told to begin; unset before."""
+    proved_at: int | None = Field(default=None, sa_type=BigInteger)
+    """When its proof was there; unset before."""
     assign_tx: int | None = None
     """Outbox transaction that records the assignment in FleetManagement."""
     settle_tx: int | None = None
@@ -282,12 +320,13 @@ class TaskEventRow(SQLModel, table=True):
     """The timeline: every transition, and every refused late report. `id` orders watches."""
 
     __tablename__ = "task_event"
+    __table_args__ = (Index("ix_task_event_target_at", "subject", "target", "at"),)
     id: int | None = Field(default=None, primary_key=True)
     task_id: str = Field(index=True)
     project_id: int = Field(index=True)
     attempt_id: int | None = None
     subject: str
-    """`task` or `attempt`."""
+    """`task`, `attempt` or `rerun`."""
     source: str
     """State before; empty for the first."""
     target: str
@@ -305,6 +344,8 @@ class ProverRow(SQLModel, table=True):
     address: str
     """Who is paid."""
     node: str = ""
+    home: str = ""
+    """Which home folder its key is in (`CoordinatorRow.home`); empty until its coordinator has led."""
     status: str = "OFFLINE"
     """IDLE, BUSY or OFFLINE."""
     draining: bool = False
@@ -322,6 +363,7 @@ class ProverEventRow(SQLModel, table=True):
     """Changes of a prover's status. `id` orders watches."""
 
     __tablename__ = "prover_event"
+    __table_args__ = (Index("ix_prover_event_prover_at", "prover_id", "at"),)
     id: int | None = Field(default=None, primary_key=True)
     prover_id: str = Field(index=True)
     status: str
@@ -336,6 +378,8 @@ class DeploymentRow(SQLModel, table=True):
     chain_id: int = Field(primary_key=True, sa_type=BigInteger)
     genesis_hash: str = Field(primary_key=True)
     addresses: dict[str, Any] = Field(sa_column=_json())
+    account: str = ""
+    """The account that owns them and that every coordinator signs with; empty until the first one has joined."""
     created_at: int = Field(sa_type=BigInteger)
 
 
@@ -352,7 +396,13 @@ class OutboxTxRow(SQLModel, table=True):
     """A transaction to send exactly once in effect."""
 
     __tablename__ = "outbox_tx"
-    __table_args__ = (Index("ix_outbox_tx_state", "state"),)
+    __table_args__ = (
+        Index("ix_outbox_tx_state", "state"),
+        Index("ix_outbox_tx_hash", "tx_hash"),
+        Index("ix_outbox_tx_block", "block_number"),
+        Index("ix_outbox_tx_block_hash", "block_hash"),
+        Index("ix_outbox_tx_purpose", "purpose", "id"),
+    )
     id: int | None = Field(default=None, primary_key=True)
     dedupe_key: str = Field(unique=True)
     """Such as `settle:<attempt id>`: enqueueing the same key again changes nothing."""
@@ -399,17 +449,21 @@ class WebhookEndpointRow(SQLModel, table=True):
     project_id: int = Field(index=True)
     url: str
     secret: str
-    """`whsec_…`, Standard Webhooks `v1` (HMAC-SHA256); needed in clear to sign."""
+    """`whsec_…`, Standard Webhooks `v1` (HMAC-SHA256), needed in clear to sign; empty when it takes `v1a` only."""
     signing_key: str = ""
     """`whsk_…`, Standard Webhooks `v1a` (ed25519 private key, base64); empty when the endpoint takes `v1` only."""
     previous_secret: str = ""
-    """The secret before the last rotation; signs beside the new one until `previous_until`."""
+    """Secrets before the last rotations, newest first, one space between; they sign beside the new one until
+    `previous_until`."""
     previous_signing_key: str = ""
+    """Private keys before the last rotations, likewise."""
     previous_until: int = Field(default=0, sa_type=BigInteger)
     events: list[str] = Field(sa_column=_json())
     disabled: bool = False
     disabled_reason: str = ""
     """Such as `410 Gone`; empty when a person did it."""
+    failing_since: int = Field(default=0, sa_type=BigInteger)
+    """When the first failed try after the last 2xx was; 0 while it works."""
     created_at: int = Field(sa_type=BigInteger)
 
 
@@ -417,7 +471,13 @@ class WebhookMessageRow(SQLModel, table=True):
     """An event for an endpoint. `id` is the webhook-id, stable across retries."""
 
     __tablename__ = "webhook_message"
-    __table_args__ = (UniqueConstraint("endpoint_id", "event_type", "subject"),)
+    __table_args__ = (
+        UniqueConstraint("endpoint_id", "event_type", "subject"),
+        Index("ix_webhook_message_newest", "created_at", "id"),
+        Index("ix_webhook_message_project_newest", "project_id", "created_at", "id"),
+        Index("ix_webhook_message_endpoint_newest", "endpoint_id", "created_at", "id"),
+        Index("ix_webhook_message_due", "endpoint_id", "state", "next_at", "id"),
+    )
     id: str = Field(primary_key=True)
     """`msg_` and 24 hex digits."""
     endpoint_id: str = Field(index=True, foreign_key="webhook_endpoint.id")

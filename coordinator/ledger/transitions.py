@@ -1,12 +1,14 @@
 """The two state machines of the ledger, each one table of transitions.
 
 Rules:
-1. Every change of `TaskRow.state` and `AttemptRow.state` goes through `store.move_task` and `store.move_attempt`, which
-   look here and nowhere else; each is guarded by the current state inside one SQL transaction.
+1. Every change of `TaskRow.state` and `AttemptRow.state` goes through `store.move_task` and `store.move_attempt`, or
+   for many at once through `bulk`, which look here and nowhere else; each is guarded by the current state inside one SQL
+   transaction.
 2. A transition that is not in the table raises Conflict (W3B-3001); nothing is changed.
 3. An attempt is moved only with its own fencing token; an old fence raises Conflict (W3B-3002) and the late report is
    recorded as an event.
-4. Terminal states have no way out.
+4. Nothing leaves a terminal state by itself. FAILED and EXPIRED are the dead letters of tasks: an operator may put such
+   a task back, with a fresh retry cap; the other terminal states have no way out.
 `docs/reference/states.md` is drawn from these tables (`python -m coordinator.ledger.transitions`).
 """
 
@@ -85,8 +87,14 @@ TASK_TRANSITIONS: dict[TaskState, dict[TaskState, str]] = {
         TaskState.FROZEN: "two different outputs proven",
     },
     TaskState.FINAL: {},
-    TaskState.FAILED: {},
-    TaskState.EXPIRED: {},
+    TaskState.FAILED: {
+        TaskState.OPEN: "put back by an operator",
+        TaskState.RECEIVED: "put back by an operator, its record is not mined",
+    },
+    TaskState.EXPIRED: {
+        TaskState.OPEN: "put back by an operator",
+        TaskState.RECEIVED: "put back by an operator, its record is not mined",
+    },
     TaskState.CANCELLED: {},
     TaskState.FROZEN: {},
 }
@@ -102,7 +110,7 @@ ATTEMPT_TRANSITIONS: dict[AttemptState, dict[AttemptState, str]] = {
         AttemptState.PROVED: "proof verified off chain",
         AttemptState.LOST: "lease expired or worker died",
         AttemptState.REJECTED: "prover failed or proof refused",
-        AttemptState.SUPERSEDED: "task ended",
+        AttemptState.SUPERSEDED: "task ended, or another attempt of the kind won",
     },
     AttemptState.PROVED: {
         AttemptState.POSTED: "settlement transaction sent",
@@ -121,7 +129,12 @@ ATTEMPT_TRANSITIONS: dict[AttemptState, dict[AttemptState, str]] = {
     AttemptState.SUPERSEDED: {},
 }
 
-TERMINAL_TASK_STATES = frozenset(state for state, ways in TASK_TRANSITIONS.items() if not ways)
+TERMINAL_TASK_STATES = frozenset(
+    {TaskState.FINAL, TaskState.FAILED, TaskState.EXPIRED, TaskState.CANCELLED, TaskState.FROZEN}
+)
+"""The states in which nothing more happens by itself; watches end there."""
+DEAD_TASK_STATES = frozenset({TaskState.FAILED, TaskState.EXPIRED})
+"""The dead letters of tasks: an operator may put one back (`dispatch.requeue`)."""
 LIVE_ATTEMPT_STATES = frozenset(
     {
         AttemptState.ASSIGNED,

@@ -9,6 +9,8 @@ from typing import Any
 
 import structlog
 
+from coordinator.access.redaction import redact
+
 LOG_BYTES = 20 * 1024 * 1024
 LOG_FILES = 5
 NOISY = ("nats", "web3", "urllib3", "asyncio", "ray", "aiosqlite", "sqlalchemy")
@@ -17,7 +19,8 @@ NOISY = ("nats", "web3", "urllib3", "asyncio", "ray", "aiosqlite", "sqlalchemy")
 def configure_logs(home: Path, *, quiet: bool = False) -> Path:
     """Send structlog and the standard library's logging to the file; with `quiet` nothing goes to standard error.
 
-    Returns the file. Fields that name secrets never reach a log: no room hands one over, and a test greps.
+    Returns the file. Fields that name secrets never reach a log: no room hands one over, what looks like one is
+    hidden, and a test greps.
     """
     folder = home / "logs"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -40,6 +43,7 @@ def configure_logs(home: Path, *, quiet: bool = False) -> Path:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                redact,
                 structlog.processors.JSONRenderer(),
             ],
         )
@@ -53,6 +57,7 @@ def configure_logs(home: Path, *, quiet: bool = False) -> Path:
                 foreign_pre_chain=shared,
                 processors=[
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                    redact,
                     structlog.dev.ConsoleRenderer(colors=False),
                 ],
             )

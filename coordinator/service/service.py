@@ -4,68 +4,52 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
+import secrets
 import signal
+import socket
 import sys
-from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
 from coordinator.api.auth import KEY_FILE, bootstrap_admin_key
-from coordinator.api.program_outputs import manifest_outputs
 from coordinator.api.server import ApiServer
 from coordinator.api.surroundings import ComponentStatus
 from coordinator.api.tls import require_safe, server_credentials
-from coordinator.dispatch.dispatcher import Dispatcher
-from coordinator.dispatch.pool import ProverPool
-from coordinator.dispatch.ray_pool import RayPool
+from coordinator.dispatch.identity import load_home_id
+from coordinator.explorer.chain_view import ChainView
+from coordinator.explorer.server import ExplorerServer
 from coordinator.intake.nats_server import EmbeddedNats
 from coordinator.intake.service import Intake
+from coordinator.ledger.control_tables import CoordinatorRow
+from coordinator.ledger.coordinators import deployed, require_account
 from coordinator.ledger.store import Ledger
+from coordinator.observability.watching import Watching
 from coordinator.projects.file import ProjectFile
+from coordinator.reconcile.chain_checks import ChainSide
+from coordinator.reconcile.reconciler import Reconciler
 from coordinator.service.embedded_chain import EmbeddedChain
+from coordinator.service.home import Lock, locks_of
+from coordinator.service.leading import Leading
 from coordinator.service.logs import configure_logs
+from coordinator.service.loops import IntakeDoor, Loops, Parts, standing_by
 from coordinator.service.preparation import Preparation, ReadyProgram
-from coordinator.service.supervision import Supervised
 from coordinator.settings import Settings
-from coordinator.settlement.chain import JsonRpcChain
 from coordinator.settlement.deployment import ensure_deployment
 from coordinator.settlement.finality import SINGLE_PRODUCER, finality_of
-from coordinator.settlement.service import Settlement
+from coordinator.settlement.many_chains import chain_at, problems, rpc_urls
 from coordinator.settlement.signer import KeyFileSigner
-from coordinator.webhooks.event import Site
-from coordinator.webhooks.sender import WebhookSender
-from coordinator.webhooks.ssrf import GuardedClient, UrlPolicy
-from coordinator.webhooks.task_events import TaskEvents
 from provers.protocol import installed_provers
 from verifier.bindings import Deployment
-from verifier.errors import Unavailable
-from verifier.statement import Domain
+from verifier.errors import W3bstreamError
 
 log = structlog.get_logger(__name__)
 
 Preparing = Callable[[str, str, float], None]
-LOCK_FILE = "service.lock"
-
-
-class _Lock:
-    """One service at a time in a home folder."""
-
-    def __init__(self, home: Path) -> None:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._handle = os.open(home / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._handle)
-            raise Unavailable("W3B-8001", f"another service runs in {home}", field="home") from error
-
-    def release(self) -> None:
-        os.close(self._handle)
+LOOK_SECONDS = 0.5
+HAND_OVER_SECONDS = 90.0
+"""How long the loops may take to end before they are broken off."""
 
 
 class Service:
@@ -81,15 +65,19 @@ class Service:
         """The database of record."""
         self.target = ""
         """Where the API listens, `host:port`, or `https://host:port` with TLS."""
-        self.chain_rpc_url = settings.chain_rpc_url
+        self.watching: Watching | None = None
+        """Metrics, health and traces; None while they are not up."""
+        self.explorer: ExplorerServer | None = None
+        """The explorer; None while it is not up, or where the settings switch it off."""
+        self.chain_rpc_url = next(iter(rpc_urls(settings.chain_rpc_url)), "")
         """URL of the chain's JSON-RPC."""
-        self.pool: ProverPool
-        """The prover workers."""
         self.deployment: Deployment
         """Where the contracts are."""
         self._on_preparing = on_preparing
-        self._parts: list[Supervised] = []
         self._closing = contextlib.AsyncExitStack()
+        self._parts = Parts(self._closing)
+        self._loops: Loops | None = None
+        self._deployed: asyncio.Future[Deployment] = asyncio.get_running_loop().create_future()
         self._preparing: asyncio.Task[None] | None = None
 
     @property
@@ -104,8 +92,9 @@ class Service:
     async def start(self) -> None:
         """Start every part; the API answers when this returns, while Ray and the programs' keys are still coming up.
 
-        Raises Unavailable (W3B-8001, W3B-8002, W3B-5001), Conflict (W3B-5004) and InvalidInput (W3B-5010, a chain that
-        does not say what is final; W3B-7016, W3B-7019, TLS); what was started is stopped again.
+        Raises Unavailable (W3B-8001, W3B-8002, W3B-5001; W3B-3021, W3B-3022, a ledger that cannot be reached), Conflict
+        (W3B-5004; W3B-8011, W3B-8012, it cannot share the ledger) and InvalidInput (W3B-5010, a chain that does not say
+        what is final; W3B-7016, W3B-7019, TLS); what was started is stopped again.
         """
         try:
             await self._start()
@@ -118,24 +107,43 @@ class Service:
         # Before anything starts: settings that cannot be served are refused in a moment.
         self._tls = server_credentials(self.settings)
         require_safe(self.settings, tls=self._tls is not None)
-        self._closing.callback(_Lock(home).release)
+        for path in locks_of(home, self.settings.ledger):
+            self._closing.callback(Lock(path).release)
         # Every process of ours, Ray's workers too, must find the same home.
         os.environ["W3BSTREAM_HOME"] = str(home)
-        await self.ledger.migrate()
         self._closing.push_async_callback(self.ledger.close)
+        await self.ledger.migrate()
+        await self._join()
         await bootstrap_admin_key(self.ledger, home)
         self._signer = KeyFileSigner.at(home / "keys" / "coordinator.json")
         await self._start_chain()
-        nats_url = await self._start_nats()
+        self._nats_url = await self._start_nats()
         self._provers = installed_provers()
+        self._door = IntakeDoor(Intake(self.ledger, self.settings, self._nats_url, workers=0), lambda: self._loops)
+        self._closing.push_async_callback(self._door.close)
+        self._parts.start("leading", self._leading.run, self._leading.stop, HAND_OVER_SECONDS)
+        self.deployment = await self._deployment()
         self._preparation = Preparation(self.ledger, self.deployment, self._provers, self._on_preparing)
         self._preparing = asyncio.create_task(self._preparation.all(), name="preparation")
-        self._start_settlement()
-        self._start_intake(nats_url)
-        self._start_dispatch()
-        self._start_webhooks()
         await self._start_api()
-        log.info("service_started", target=self.target, chain=self.chain_rpc_url)
+        await self._start_explorer()
+        await self._start_watching()
+        await self._leading.announce(self.target)
+        log.info("service_started", target=self.target, coordinator=self._me.id)
+
+    async def _join(self) -> None:
+        settings = self.settings
+        wanted = {"nats": settings.nats_url, "chain": settings.chain_rpc_url}
+        self._me = CoordinatorRow(
+            id=f"co_{secrets.token_hex(6)}",
+            host=f"{socket.gethostname()}:{os.getpid()}",
+            home=load_home_id(settings.home),
+            embedded=", ".join(name for name, url in wanted.items() if not url),
+            started_at=0,
+            heartbeat_at=0,
+        )
+        self._leading = Leading(self.ledger, self._me, settings.leader_seconds, self._lead)
+        await self._leading.join()
 
     async def _start_chain(self) -> None:
         self._embedded_chain: EmbeddedChain | None = None
@@ -143,16 +151,17 @@ class Service:
             node = EmbeddedChain(self.settings.home, self._signer.address, self.settings.finality_depth)
             node.start()
             self._closing.push_async_callback(node.end)
-            self._keep("chain", node.run, node.stop)
+            self._parts.start("chain", node.run, node.stop)
             self._embedded_chain = node
             self.chain_rpc_url = node.rpc_url
-        self._chain = JsonRpcChain(self.chain_rpc_url)
+        urls = self.settings.chain_rpc_url or self.chain_rpc_url
+        self._chain = chain_at(urls, self.settings.chain_rpc_seconds)
         self._closing.push_async_callback(self._chain.close)
         if self._embedded_chain is not None:
             self._finality = SINGLE_PRODUCER
         else:
-            self._finality = await finality_of(self._chain, self.settings.finality_depth)
-        self.deployment = await ensure_deployment(self.ledger, self._chain, self._signer, finality=self._finality)
+            depth, safe_depth = self.settings.finality_depth, self.settings.safe_depth
+            self._finality = await finality_of(self._chain, depth, safe_depth)
 
     async def _start_nats(self) -> str:
         self._nats: EmbeddedNats | None = None
@@ -160,61 +169,114 @@ class Service:
             return self.settings.nats_url
         self._nats = EmbeddedNats(self.settings.home)
         await self._nats.start()
-        self._keep("nats", self._nats.run, self._nats.stop)
+        self._parts.start("nats", self._nats.run, self._nats.stop)
         return self._nats.url
 
-    def _start_settlement(self) -> None:
-        self._tell = TaskEvents(Site(self.deployment.chain_id, self.deployment.router), manifest_outputs)
-        self._settlement = Settlement(
-            self.ledger,
-            self._chain,
-            self._signer,
-            self.deployment,
+    async def _deployment(self) -> Deployment:
+        """The contracts, once the leader, whoever that is, has them on the chain."""
+        while not self._deployed.done():
+            await asyncio.wait({self._deployed}, timeout=LOOK_SECONDS)
+            if not self._leading.leads and await deployed(self.ledger):
+                return await self._agree(self.ledger)
+        return self._deployed.result()
+
+    async def _agree(self, ledger: Ledger) -> Deployment:
+        """The ledger's contracts, deployed where they are not yet, which this coordinator's account owns."""
+        deployment = await ensure_deployment(ledger, self._chain, self._signer, finality=self._finality)
+        await require_account(ledger, deployment.chain_id, self._signer.address)
+        return deployment
+
+    async def _lead(self, ledger: Ledger, ending: asyncio.Event) -> None:
+        """The leader's work, until `ending`."""
+        deployment = await self._agreed_before(ending, ledger)
+        if deployment is None:
+            return
+        settings = self.settings
+        if ledger.shared and not settings.prover_name:
+            settings = settings.model_copy(update={"prover_name": self._me.home})
+        self._loops = Loops(
+            ledger,
+            settings,
+            nats_url=self._nats_url,
+            chain=self._chain,
+            signer=self._signer,
+            deployment=deployment,
             finality=self._finality,
-            tell=self._tell,
+            provers=self._provers,
         )
-        self._keep("settlement", self._settlement.run, self._settlement.stop)
+        try:
+            await ending.wait()
+        finally:
+            loops, self._loops = self._loops, None
+            await loops.end()
 
-    def _start_intake(self, nats_url: str) -> None:
-        self._intake = Intake(self.ledger, self.settings, nats_url)
-        self._keep("intake", self._intake.run, self._intake.stop)
-
-    def _start_dispatch(self) -> None:
-        kinds = Counter(program.kind for program in self._preparation.programs.values())
-        capacity = {kind: self.settings.provers for kind in kinds if kind in self._provers}
-        self.pool = RayPool(self.settings.home, capacity, address=self.settings.ray_address)
-        domain = Domain(self.deployment.chain_id, self.deployment.router_bytes())
-        self._dispatcher = Dispatcher(
-            self.ledger, self.pool, self.settings, domain, self._provers, on_task_ended=self._tell
-        )
-        self._keep("dispatch", self._dispatcher.run, self._dispatcher.stop)
-
-    def _start_webhooks(self) -> None:
-        guard = GuardedClient(UrlPolicy(allow_loopback=self.settings.loopback_webhooks))
-        sender = WebhookSender(self.ledger, guard, cap=self.settings.webhook_cap)
-        self._keep("webhooks", sender.run, sender.stop)
+    async def _agreed_before(self, ending: asyncio.Event, ledger: Ledger) -> Deployment | None:
+        """The contracts; None when the work is to end before, or when the first start fails with what was wrong."""
+        agreeing = asyncio.create_task(self._agree(ledger))
+        told = asyncio.create_task(ending.wait())
+        try:
+            await asyncio.wait({agreeing, told}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+            if not agreeing.done():
+                agreeing.cancel()
+                await asyncio.gather(agreeing, return_exceptions=True)
+        if agreeing.cancelled():
+            return None
+        error = agreeing.exception()
+        lost = isinstance(error, W3bstreamError) and error.code == "W3B-8010"
+        if error is not None and not self._deployed.done() and not lost:
+            self._deployed.set_exception(error)
+            return None
+        deployment = agreeing.result()
+        if not self._deployed.done():
+            self._deployed.set_result(deployment)
+        return deployment
 
     async def _start_api(self) -> None:
-        api = ApiServer(self.ledger, self.settings, intake=self._intake, installation=self, tls=self._tls)
+        side = ChainSide(self._chain, self.deployment, self._signer.address)
+        api = ApiServer(
+            self.ledger,
+            self.settings,
+            intake=self._door,
+            installation=self,
+            tls=self._tls,
+            reconciler=Reconciler(self.ledger, stream_of=self._door.stream, chain=side),
+        )
         await api.start()
+        self._api = api
         self._closing.push_async_callback(api.stop)
         self.target = api.target
 
-    def _keep(
-        self, name: str, run: Callable[[], Coroutine[Any, Any, None]], stop: Callable[[], Awaitable[None] | None]
-    ) -> None:
-        """Run a part supervised. On the way down it is told to stop, then waited for."""
-        part = Supervised(name, run)
-        self._parts.append(part)
-        self._closing.push_async_callback(part.end)
+    async def _start_explorer(self) -> None:
+        if not self.settings.explorer:
+            return
+        explorer = ExplorerServer(
+            self.ledger,
+            self.settings,
+            chain=ChainView(self._chain, self._finality),
+            components=self.components,
+            deployment=self.deployment,
+        )
+        await explorer.start()
+        self._closing.push_async_callback(explorer.stop)
+        self.explorer = explorer
 
-        async def tell() -> None:
-            told = stop()
-            if told is not None:
-                await told
-
-        self._closing.push_async_callback(tell)
-        part.start()
+    async def _start_watching(self) -> None:
+        self.watching = Watching(
+            self.ledger,
+            self.settings,
+            me=self._me.id,
+            leads=lambda: self._leading.leads,
+            chain=self._chain,
+            finality=self._finality,
+            account=self._signer.address,
+            nats_url=self._nats_url,
+            stream_of=self._door.stream,
+            set_health=self._api.set_health,
+        )
+        self._closing.push_async_callback(self.watching.stop)
+        await self.watching.start()
 
     async def prepared(self) -> None:
         """Wait until every installed program is ready. Raises what preparing raised (W3B-4xxx)."""
@@ -227,23 +289,21 @@ class Service:
 
     async def components(self) -> Sequence[ComponentStatus]:
         """How each part stands now."""
-        workers = self.pool.workers()
-        ready = sum(worker.ready for worker in workers)
-        wanted = len(self._dispatcher.specs)
-        starting = "" if workers else ", Ray is starting"
-        settling = self._settlement
-        parts = {part.name: part.error for part in self._parts}
+        errors = self._parts.errors()
+        loops = self._loops
+        settling = loops.settlement if loops else None
         chain_at = self.chain_rpc_url if self._embedded_chain else "the RPC of the settings"
         nats_at = "embedded, on loopback" if self._nats else "the URL of the settings"
+        chain_healthy = settling is None or settling.healthy
+        reasons = [settling.last_error if settling else "", *problems(self._chain)]
+        chain_error = "; ".join(each for each in reasons if each)
         return [
+            await self._leading.component(),
             ComponentStatus("ledger", True, self.ledger.engine.dialect.name),
-            ComponentStatus("nats", not parts.get("nats"), parts.get("nats") or nats_at),
-            ComponentStatus("chain", settling.healthy and not parts.get("chain"), settling.last_error, chain_at),
-            ComponentStatus("ray", ready == wanted, f"{ready} of {wanted} workers ready{starting}"),
-            *[
-                ComponentStatus(name, not parts[name], parts[name])
-                for name in ("intake", "dispatch", "settlement", "webhooks")
-            ],
+            ComponentStatus("nats", not errors.get("nats"), errors.get("nats") or nats_at),
+            ComponentStatus("chain", chain_healthy and not errors.get("chain"), chain_error, chain_at),
+            *(loops.components() if loops else standing_by()),
+            *(await self.watching.components() if self.watching else ()),
         ]
 
     async def stop(self) -> None:
@@ -275,6 +335,7 @@ async def _serve(settings: Settings) -> None:
     try:
         sys.stdout.write(
             f"The API listens on {service.target}; the first admin key is in {settings.home / KEY_FILE}.\n"
+            f"{await _explorer_line(service)}"
             f"Logs: {settings.home / 'logs' / 'service.log'}. Ctrl-C ends the service.\n"
         )
         sys.stdout.flush()
@@ -285,6 +346,13 @@ async def _serve(settings: Settings) -> None:
         sys.stdout.flush()
         await service.stop()
         sys.stdout.write("Stopped; start again with `w3bstream up`.\n")
+
+
+async def _explorer_line(service: Service) -> str:
+    if service.explorer is None:
+        return ""
+    link = await service.explorer.sign_in_link()
+    return f"The explorer, with a link that works once within ten minutes: {link}\n"
 
 
 def run_service(settings: Settings) -> None:

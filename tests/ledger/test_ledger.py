@@ -39,10 +39,9 @@ from verifier.errors import Conflict, NotFound
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
+async def ledger(ledger_url: str) -> AsyncIterator[Ledger]:
     """An empty migrated ledger."""
-    store = Ledger.at(tmp_path / "ledger.db")
-    await store.migrate()
+    store = Ledger(ledger_url)
     yield store
     await store.close()
 
@@ -207,17 +206,19 @@ async def test_migrations_make_exactly_the_tables(ledger: Ledger) -> None:
     assert differences == []
 
 
-async def test_sqlite_is_durable(ledger: Ledger) -> None:
+async def test_sqlite_is_durable(tmp_path: Path) -> None:
+    ledger = Ledger.at(tmp_path / "other.db")
     async with ledger.engine.connect() as connection:
         assert (await connection.exec_driver_sql("PRAGMA journal_mode")).scalar() == "wal"
         assert (await connection.exec_driver_sql("PRAGMA synchronous")).scalar() == 2
+    await ledger.close()
 
 
 WRITER = """
 import asyncio, sys
 from coordinator.ledger.store import Ledger, enqueue_tx
 async def main(path):
-    ledger = Ledger.at(path)
+    ledger = Ledger(path)
     for number in range(100000):
         async with ledger.transaction() as session:
             await enqueue_tx(session, 1, dedupe_key=str(number), purpose="settle", to="0x", data=b"", ref={})
@@ -226,10 +227,8 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
-async def test_what_was_committed_survives_sigkill(ledger: Ledger, tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        [sys.executable, "-c", WRITER, str(tmp_path / "ledger.db")], stdout=subprocess.PIPE, env={**os.environ}
-    )
+async def test_what_was_committed_survives_sigkill(ledger: Ledger, ledger_url: str) -> None:
+    process = subprocess.Popen([sys.executable, "-c", WRITER, ledger_url], stdout=subprocess.PIPE, env={**os.environ})
     assert process.stdout is not None
     for _ in range(20):
         committed = int(process.stdout.readline())
