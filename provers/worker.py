@@ -1,6 +1,7 @@
 """The worker: one process that holds one kind's prover, prepares its programs and proves one task at a time.
 
-A plain class; Ray turns it into an actor of several threads, so that `ping` answers while `prove` works.
+A plain class; Ray turns it into an actor of several threads, so that `ping` answers while `prove` works. Tasks may come
+many in a call, for a call costs more than a tiny proof; each has its own fence and its own outcome.
 """
 
 from __future__ import annotations
@@ -9,10 +10,40 @@ import importlib
 import os
 import socket
 import threading
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from provers.protocol import Prepared, Program, Proof, Prover, ProvingTask, prover_for
-from verifier.errors import Conflict, NotFound, Refused, W3bstreamError
+from verifier.errors import NotFound, Refused, W3bstreamError
+
+
+@dataclass(frozen=True)
+class Work:
+    """A task to prove, under a lease."""
+
+    attempt_id: int
+    """The ledger's attempt; negative for a re-run, which is none."""
+    fence: int
+    """Fencing token, given back with the outcome."""
+    task: ProvingTask
+    alone: bool = False
+    """Share no call with other work: an earlier attempt at it ended badly, and may again."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one piece of work."""
+
+    attempt_id: int
+    fence: int
+    result: Proof | W3bstreamError
+    """An error is returned, not raised, so that it arrives as it is."""
+    seconds: float
+    """How long it took, as this worker measured it, without the wait for its turn."""
+
+
+Tell = Callable[[Outcome], None]
 
 
 @dataclass(frozen=True)
@@ -61,7 +92,7 @@ def as_prover_error(error: Exception) -> W3bstreamError:
 
 
 class ProverWorker:
-    """Holds one prover. Methods may be called from several threads; `prove` takes one task at a time."""
+    """Holds one prover. Methods may be called from several threads; one task is proven at a time."""
 
     def __init__(self, worker_id: str, kind: str, entry: str = "") -> None:
         self.worker_id = worker_id
@@ -86,18 +117,28 @@ class ProverWorker:
             return as_prover_error(error)
         return tuple(PreparedProgram(p.program_id, p.trust) for p in self._prepared.values())
 
-    def prove(self, attempt_id: int, fence: int, task: ProvingTask) -> Proof | W3bstreamError:
-        """Prove `task`; an error is returned, not raised. A second call meanwhile is W3B-3001."""
-        if not self._proving.acquire(blocking=False):
-            return Conflict("W3B-3001", f"worker {self.worker_id} proves attempt {self._report.attempt_id} already")
+    def prove(self, works: Sequence[Work], tell: Tell | None = None) -> tuple[Outcome, ...]:
+        """Prove one after the other, when earlier calls have ended; `tell` hears of each as soon as it is done."""
+        outcomes = []
+        with self._proving:
+            for work in works:
+                outcome = self._one(work)
+                outcomes.append(outcome)
+                if tell is not None:
+                    tell(outcome)
+        return tuple(outcomes)
+
+    def _one(self, work: Work) -> Outcome:
+        began = time.perf_counter()
+        self._say(work.attempt_id, work.fence, "start", 0.0)
+        result: Proof | W3bstreamError
         try:
-            self._say(attempt_id, fence, "start", 0.0)
-            return self._prove(task)
+            result = self._prove(work.task)
         except Exception as error:  # whatever a prover raises is the caller's to see
-            return as_prover_error(error)
+            result = as_prover_error(error)
         finally:
             self._say(None, None, "", 0.0)
-            self._proving.release()
+        return Outcome(work.attempt_id, work.fence, result, time.perf_counter() - began)
 
     def _prove(self, task: ProvingTask) -> Proof:
         prepared = self._prepared.get(task.program_id)

@@ -1,4 +1,4 @@
-"""TaskService: look at tasks, cancel them, follow them. `submit.py` makes them."""
+"""TaskService: look at tasks, cancel them, follow them. `submit.py` makes them, `task_repairs.py` mends them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,12 @@ from coordinator.api.paging import make_token, page_size, read_token
 from coordinator.api.program_outputs import OutputsOf, outputs_by_version
 from coordinator.api.submit import Submit
 from coordinator.api.tail import Tail
+from coordinator.api.task_repairs import TaskRepairs, check_reason
 from coordinator.ledger.store import Ledger, get_task, move_task
 from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProjectRow, TaskEventRow, TaskRow
 from coordinator.ledger.transitions import TERMINAL_TASK_STATES, TaskState
 from verifier.errors import InvalidInput, NotFound
 from w3bstream.v1 import task_pb2, task_pb2_grpc
-
-MAX_REASON = 200
-"""Characters of a caller's reason to cancel."""
 
 
 def task_topics(row: TaskEventRow) -> tuple[str, ...]:
@@ -29,7 +27,7 @@ def task_topics(row: TaskEventRow) -> tuple[str, ...]:
     return f"task:{row.task_id}", f"project:{row.project_id}"
 
 
-class TaskService(task_pb2_grpc.TaskServiceServicer):
+class TaskService(TaskRepairs, task_pb2_grpc.TaskServiceServicer):
     """Serves tasks from the ledger; the tail tells watchers of new events."""
 
     def __init__(self, ledger: Ledger, tail: Tail[TaskEventRow], submit: Submit, outputs_of: OutputsOf) -> None:
@@ -95,8 +93,7 @@ class TaskService(task_pb2_grpc.TaskServiceServicer):
     async def CancelTask(self, request: task_pb2.CancelTaskRequest, context: object) -> task_pb2.Task:
         """Cancel a task that is RECEIVED or OPEN; any other state is a Conflict (W3B-3001)."""
         caller = current_caller()
-        if len(request.reason) > MAX_REASON:
-            raise InvalidInput("W3B-7008", f"reason has more than {MAX_REASON} characters", field="reason")
+        check_reason(request.reason)
         async with self._ledger.transaction() as session:
             row = await get_task(session, request.task_id)
             caller.require_project(row.project_id)

@@ -14,14 +14,17 @@ from rich.table import Table
 from rich.text import Text
 
 from coordinator.api.client import Client
+from coordinator.cli.chain import retry_dapp
 from coordinator.cli.lookup import project_id, task_id
 from coordinator.cli.options import ApiKey, IdempotencyKey, Json, ProjectOption, Target, connect
 from coordinator.cli.output import console, fields_table, print_json, shown_id, state_text, table, when
 from coordinator.cli.wire_file import wire_readings
+from verifier.completeness import COMPLETENESS_OUTPUTS
 from verifier.errors import InvalidInput
 from w3bstream.v1 import task_pb2
 
 app = typer.Typer(no_args_is_help=True, help="Tasks: one window of readings, proven and settled once.")
+app.command("retry-dapp", epilog="Example: w3bstream task retry-dapp 0x3f…")(retry_dapp)
 TaskId = Annotated[str, typer.Argument(help="Task id, or its first 6 hex digits or more.", show_default=False)]
 ENDED = ("FINAL", "FAILED", "EXPIRED", "CANCELLED", "FROZEN")
 WATCHED = 30
@@ -33,7 +36,17 @@ def _state(task: task_pb2.Task) -> Text:
 
 
 def _result(task: task_pb2.Task) -> str:
-    return ", ".join(f"{field.name} {field.value}" for field in task.result)
+    """The program's own outputs; the completeness that follows them has a line of its own."""
+    own = task.result[: -len(COMPLETENESS_OUTPUTS)]
+    return ", ".join(f"{field.name} {field.value}" for field in own)
+
+
+def _completeness(task: task_pb2.Task) -> str:
+    stated = task.completeness
+    return (
+        f"missing {stated.missing} ({task.provenance or 'not proven'}); stated by the coordinator: "
+        f"duplicates {stated.duplicates}, late {stated.late}, reordered {stated.reordered}"
+    )
 
 
 def _rows(tasks: list[task_pb2.Task], out: Console) -> Table:
@@ -90,6 +103,7 @@ def get(task: TaskId, json_output: Json = False, target: Target = None, api_key:
                 ("reason", f"{row.code} {row.reason}".strip()),
                 ("window", f"positions {row.window_start} to {row.window_end - 1}, {row.count} readings"),
                 ("result", _result(row)),
+                ("completeness", _completeness(row)),
                 ("output", row.output),
                 ("inputs", row.inputs),
                 ("provenance", row.provenance),

@@ -6,75 +6,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from sqlalchemy import func, update
+from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.dispatch.snapshot import LEASED, LOST, PROVEN
-from coordinator.ledger.store import get_task, move_attempt, move_task, record_event
-from coordinator.ledger.tables import AttemptRow, ProjectVersionRow, TaskRow
+from coordinator.dispatch.snapshot import LEASED, LOST, PROVEN, count_losses
+from coordinator.ledger.store import get_task, move_attempt, move_task
+from coordinator.ledger.tables import AttemptRow, TaskRow
 from coordinator.ledger.transitions import TERMINAL_TASK_STATES, AttemptState, TaskState
 from coordinator.scheduling.assurance import Assurance, Proven, Verdict, judge
 from coordinator.scheduling.retry import is_exhausted, next_delay_ms
-from coordinator.scheduling.values import Lease, Limits
-from verifier.errors import Conflict, NotFound
+from coordinator.scheduling.values import Limits
 
 TaskEnded = Callable[[AsyncSession, int, TaskRow], Awaitable[None]]
 """Called in the same transaction with (session, now, task) when a task becomes FAILED, EXPIRED or FROZEN."""
-
-
-async def assign(session: AsyncSession, now: int, lease: Lease, prover_address: str) -> AttemptRow:
-    """Record a lease: an attempt ASSIGNED under the task's next fence.
-
-    Raises Conflict (W3B-3001) when the task is not OPEN any more, NotFound (W3B-2005) when its version has no program
-    of the kind.
-    """
-    task = await get_task(session, lease.task_id)
-    if task.state != TaskState.OPEN.value:
-        raise Conflict("W3B-3001", f"task {task.id} is {task.state} and takes no attempt", field="state")
-    attempt = AttemptRow(
-        task_id=task.id,
-        kind=lease.kind,
-        program_id=await _program_id(session, task, lease.kind),
-        prover_id=lease.prover_id,
-        prover_address=prover_address,
-        fence=task.next_fence,
-        lease_expires_at=lease.expires_at,
-        heartbeat_at=now,
-        deadline_at=lease.deadline_at,
-        created_at=now,
-        updated_at=now,
-    )
-    taken = await session.exec(
-        update(TaskRow)
-        .where(col(TaskRow.id) == task.id, col(TaskRow.next_fence) == attempt.fence)
-        .values(next_fence=attempt.fence + 1)
-    )
-    if taken.rowcount != 1:
-        raise Conflict("W3B-3001", f"task {task.id} was given to another prover meanwhile", field="fence")
-    session.add(attempt)
-    await session.flush()
-    await record_event(
-        session,
-        now,
-        task,
-        subject="attempt",
-        source="",
-        target=AttemptState.ASSIGNED,
-        reason=f"leased to {lease.prover_id}",
-        attempt_id=attempt.id,
-    )
-    return attempt
-
-
-async def _program_id(session: AsyncSession, task: TaskRow, kind: str) -> str:
-    version = await session.get(ProjectVersionRow, (task.project_id, task.version))
-    for program in version.programs if version is not None else ():
-        if program["kind"] == kind:
-            return str(program["program_id"])
-    raise NotFound(
-        "W3B-2005", f"version {task.version} of project {task.project_id} has no program of kind {kind}", field="kind"
-    )
 
 
 async def lose(
@@ -98,28 +43,36 @@ async def recount(session: AsyncSession, now: int, task_id: str, limits: Limits,
     """Count an OPEN task's lost attempts, set the pause that follows, and end the task at the cap.
 
     The count is taken from the attempts themselves, so that it is right whoever ended them and however often it is
-    called. An attempt that is still under way is waited for.
+    called. Attempts before the task was last put back do not count, nor those that the coordinator itself broke off,
+    up to a bound (`scheduling.retry.counted_losses`). An attempt that is still under way is waited for.
     """
     task = await get_task(session, task_id)
     if task.state != TaskState.OPEN.value:
         return
-    lost = await _count(session, task_id, LOST)
+    codes = await session.exec(
+        select(AttemptRow.code).where(
+            col(AttemptRow.task_id) == task_id,
+            col(AttemptRow.state).in_(LOST),
+            col(AttemptRow.fence) >= task.counted_from,
+        )
+    )
+    lost = count_losses(codes.all(), limits)
     if lost > task.attempts_used:
         await session.exec(
             update(TaskRow)
             .where(col(TaskRow.id) == task_id)
             .values(attempts_used=lost, next_attempt_at=now + next_delay_ms(lost, task_id, limits), updated_at=now)
         )
-    if is_exhausted(lost, limits) and not await _count(session, task_id, LEASED):
+    if is_exhausted(lost, limits) and not await _is_leased(session, task_id):
         reason = f"{lost} attempts failed, the cap is {limits.attempt_cap}"
         await end_task(session, now, task_id, TaskState.FAILED, ended, reason=reason, code="W3B-3005")
 
 
-async def _count(session: AsyncSession, task_id: str, states: Any) -> int:
-    counted = await session.exec(
-        select(func.count()).where(col(AttemptRow.task_id) == task_id, col(AttemptRow.state).in_(states))
+async def _is_leased(session: AsyncSession, task_id: str) -> bool:
+    found = await session.exec(
+        select(AttemptRow.id).where(col(AttemptRow.task_id) == task_id, col(AttemptRow.state).in_(LEASED)).limit(1)
     )
-    return counted.one()
+    return found.first() is not None
 
 
 async def end_task(

@@ -1,7 +1,8 @@
 """The dispatcher: one loop of rounds over the ledger, and one that takes the pool's events.
 
-A round: statuses and heartbeats, leases renewed or lost, mined assignments sent to their workers, new leases by the
-policy. Everything of record is in the ledger; what is kept here may be lost at any moment.
+A round reads what is leased and what waits, decides (statuses, leases renewed or lost, mined assignments started, new
+leases and hedges by the policy), writes all of it in one transaction, and only then sends work to workers. Everything
+of record is in the ledger; what is kept here may be lost at any moment.
 """
 
 from __future__ import annotations
@@ -9,34 +10,47 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import replace
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 
 import structlog
-from sqlalchemy import update
-from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.dispatch import snapshot
 from coordinator.dispatch.attempts import TaskEnded
+from coordinator.dispatch.choosing import Choice
 from coordinator.dispatch.fleet import REGISTERED, Fleet
-from coordinator.dispatch.identity import load_identity
-from coordinator.dispatch.pool import PoolEvent, ProverPool, Stirred, Worker, WorkerSpec
-from coordinator.dispatch.proving_task import load_proving_task
-from coordinator.dispatch.recording import Recorder
-from coordinator.dispatch.rounds import WORKED_ON, Rounds
-from coordinator.dispatch.snapshot import LeasedAttempt
-from coordinator.ledger.store import Ledger, move_attempt
-from coordinator.ledger.tables import AttemptRow, TaskRow
+from coordinator.dispatch.following import ClusterPool, Follower
+from coordinator.dispatch.identity import load_home_id, load_identity
+from coordinator.dispatch.leases import LeaseBook
+from coordinator.dispatch.pool import (
+    Died,
+    Failed,
+    PoolEvent,
+    Proved,
+    ProverPool,
+    Steady,
+    Worker,
+    WorkerSpec,
+    steady_clock,
+)
+from coordinator.dispatch.recording import Recorder, Report
+from coordinator.dispatch.reruns import Reruns, is_rerun
+from coordinator.dispatch.rounds import WORKED_ON, Facts, Rounds, Writes
+from coordinator.dispatch.snapshot import INTERRUPTED, LeasedAttempt
+from coordinator.dispatch.timekeeping import Timekeeper
+from coordinator.ledger.bulk import AttemptMove
+from coordinator.ledger.store import Ledger
+from coordinator.ledger.tables import TaskRow
 from coordinator.ledger.transitions import AttemptState
-from coordinator.scheduling.policy import plan
-from coordinator.scheduling.status import renewed_until
-from coordinator.scheduling.values import History, Limits, ProverStatus
+from coordinator.scheduling.pace import Pace
+from coordinator.scheduling.status import is_heard
+from coordinator.scheduling.values import Limits, ProverStatus
 from coordinator.scheduling.values import Prover as PolicyProver
 from coordinator.settings import Settings
 from provers.programs_index import installed_programs
 from provers.protocol import Prepared, Program, Prover
+from provers.worker import Work
 from verifier.errors import Conflict, Unavailable, W3bstreamError
 from verifier.statement import Domain
 
@@ -45,8 +59,15 @@ log = structlog.get_logger(__name__)
 START_GRACE_MS = 120_000
 """After a restart, an assignment that is not proving yet waits so long for its worker to come up."""
 POOL_RETRY_SECONDS = 10.0
-LEAST_PAUSE_SECONDS = 0.01
+LEAST_PAUSE_SECONDS = 0.001
+"""Between two rounds, so that reports that come together are taken together."""
 STOP_SECONDS = 10.0
+THOROUGH_SECONDS = 30.0
+"""How often a round looks at every task's accounts, not only at those that moved."""
+HISTORY = 5_000
+"""Finished attempts that are read at start, for p95."""
+PROGRESS_STEP = 0.05
+"""Progress is written when it moved so far, or with the next renewal."""
 
 
 def limits_of(settings: Settings) -> Limits:
@@ -58,19 +79,22 @@ def limits_of(settings: Settings) -> Limits:
         attempt_ms=attempt_ms,
         settle_ms=max(attempt_ms, 600_000),
         attempt_cap=settings.attempt_cap,
+        hedge_share=settings.hedge_share,
     )
 
 
 def worker_specs(
     settings: Settings, programs: Mapping[str, Program], kinds: frozenset[str], entries: Mapping[str, str]
 ) -> tuple[WorkerSpec, ...]:
-    """`settings.provers` workers for each kind that has a prover and a program, named `<kind>-<number>`."""
+    """`settings.provers` workers for each kind that has a prover and a program, named `<kind>-<number>`, or
+    `<kind>-<name>-<number>` when the settings have a name for them."""
+    prefix = f"{settings.prover_name}-" if settings.prover_name else ""
     by_kind = {kind: tuple(program for program in programs.values() if program.kind == kind) for kind in sorted(kinds)}
     served = {kind: held for kind, held in by_kind.items() if held}
     count = settings.provers * len(served)
     threads = settings.prover_threads or max(1, (os.cpu_count() or 1) // max(1, count))
     return tuple(
-        WorkerSpec(f"{kind}-{number}", kind, held, entries.get(kind, ""), threads)
+        WorkerSpec(f"{kind}-{prefix}{number}", kind, held, entries.get(kind, ""), threads)
         for kind, held in served.items()
         for number in range(settings.provers)
     )
@@ -86,7 +110,8 @@ class Dispatcher:
     Parameters: `domain` names chain and Router; `provers` are the coordinator's own, by kind, for verification;
     `programs` by name, default those installed; `entries` names a prover "module:Class" by kind where it is not
     registered; `limits` default to those of `settings`; `on_task_ended` is called in the same transaction when a task
-    becomes FAILED, EXPIRED or FROZEN.
+    becomes FAILED, EXPIRED or FROZEN; `steady` gives milliseconds that no clock setting moves; `cluster` is the pool once
+    more where the workers are to follow a cluster's resources instead of `settings.provers`.
     """
 
     def __init__(
@@ -101,6 +126,8 @@ class Dispatcher:
         entries: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         on_task_ended: TaskEnded = _nobody,
+        steady: Steady = steady_clock,
+        cluster: ClusterPool | None = None,
     ) -> None:
         self._ledger = ledger
         self._pool = pool
@@ -109,22 +136,54 @@ class Dispatcher:
         self._provers = dict(provers)
         self._programs = dict(installed_programs() if programs is None else programs)
         self._limits = limits or limits_of(settings)
-        self.specs = worker_specs(settings, self._programs, frozenset(self._provers), entries or {})
-        """The workers that this dispatcher runs."""
+        specs = worker_specs(settings, self._programs, frozenset(self._provers), entries or {})
+        self._crew = {} if cluster else {spec.id: spec for spec in specs}
         identities = {spec.id: load_identity(settings.home, spec.id) for spec in self.specs}
+        self._time = Timekeeper(ledger.clock, steady)
         self._fleet = Fleet(ledger, self._limits, identities)
-        self._rounds = Rounds(ledger, self._limits, on_task_ended)
+        self._follower = None
+        if cluster is not None:
+            one_each = settings.model_copy(update={"provers": 1})
+            models = worker_specs(one_each, self._programs, frozenset(self._provers), entries or {})
+            self._follower = Follower(
+                ledger, cluster, self._fleet, settings, crew=self._crew, models=models, steady=steady
+            )
+        self._rounds = Rounds(ledger, domain, self._limits, on_task_ended)
+        self._leases = LeaseBook(self._limits)
+        self._pace = Pace(self._limits)
+        self._choice = Choice(self._rounds, self._leases, self._pace, self._limits)
         self._prepared: dict[tuple[str, bytes], Prepared] = {}
         self._recorder = Recorder(
-            ledger, domain, self._limits, provers=self._provers, prepared=self._prepared, ended=on_task_ended
+            ledger,
+            domain,
+            self._limits,
+            provers=self._provers,
+            prepared=self._prepared,
+            ended=on_task_ended,
+            clock=self._time.now,
+            book=self._rounds.book,
         )
-        self._proving_since: dict[int, int] = {}
-        self._served_at: dict[int, int] = {}
+        self._reruns = Reruns(
+            ledger,
+            domain,
+            self._limits,
+            provers=self._provers,
+            prepared=self._prepared,
+            clock=self._time.now,
+            book=self._rounds.book,
+        )
+        self._programs_of: dict[int, tuple[str, str]] = {}
         self._recording: set[asyncio.Task[None]] = set()
-        self._reported: set[int] = set()
+        self._reported: Counter[int] = Counter()
         self._running: asyncio.Task[None] | None = None
         self._stirred = asyncio.Event()
         self._stopping = False
+        self._thorough_at = float("-inf")
+
+    @property
+    def specs(self) -> tuple[WorkerSpec, ...]:
+        """The workers that this dispatcher runs now."""
+        return tuple(self._crew.values())
 
     async def run(self) -> None:
         """Work until `stop`. A round that breaks off is logged and made again."""
@@ -179,7 +238,9 @@ class Dispatcher:
                 await asyncio.sleep(POOL_RETRY_SECONDS)
             else:
                 log.info("prover pool started", workers=len(self.specs))
-                return
+                break
+        if self._follower is not None:
+            await self._follower.run()
 
     async def _prepare(self, program: Program) -> None:
         """Make a program ready to verify. One that cannot be made ready is left out: its attempts are rejected, and its
@@ -193,27 +254,28 @@ class Dispatcher:
         self._prepared[(program.kind, prepared.program_id)] = prepared
 
     async def _recover(self) -> None:
-        """Leases of a former process: what was proving is lost with its worker; what was only assigned may go on."""
-        now = self._ledger.clock()
-        ours = {spec.id for spec in self.specs}
-        async with self._ledger.reading() as session:
-            leased = await snapshot.leased_attempts(session)
+        """Leases of a former process: what was proving is lost with its worker, at no cost to the task; what was only
+        assigned may go on."""
+        ours = frozenset(spec.id for spec in self.specs)
+        if self._follower is not None:  # which of them come back is not known yet
+            ours = await self._fleet.of_home(load_home_id(self._settings.home))
+        leased = await self._ledger.read(snapshot.leased_attempts)
+        finished = await self._ledger.read(lambda connection: snapshot.finished_attempts(connection, HISTORY))
+        for kind, program_id, whole in finished:
+            self._pace.note((kind, program_id), whole)
         for attempt in leased:
             if attempt.state is AttemptState.PROVING or attempt.prover_id not in ours:
                 reason = "the coordinator restarted and the worker is gone"
-                await self._rounds.lose(attempt, AttemptState.LOST, reason=reason, code="W3B-4082")
-                continue
-            patient = replace(self._limits, lease_ms=max(START_GRACE_MS, self._limits.lease_ms))
-            until = max(attempt.lease_expires_at, renewed_until(now, None, attempt.deadline_at, patient))
-            async with self._ledger.transaction() as session:
-                await session.exec(
-                    update(AttemptRow).where(col(AttemptRow.id) == attempt.id).values(lease_expires_at=until)
-                )
+                await self._rounds.lose(self._time.now(), attempt, AttemptState.LOST, reason=reason, code=INTERRUPTED)
+            else:
+                grace = max(START_GRACE_MS, self._limits.lease_ms)
+                self._leases.begin(attempt.id, self._time.steady() + grace)
+        await self._reruns.recover()
 
     async def _take_events(self) -> None:
         while True:
-            event = await self._pool.next_event()
-            task = asyncio.create_task(self.handle(event))
+            events = await self._pool.next_events()
+            task = asyncio.create_task(self.handle(events))
             self._recording.add(task)
             task.add_done_callback(self._recorded)
 
@@ -221,30 +283,45 @@ class Dispatcher:
         self._recording.discard(task)
         self._stirred.set()
         if not task.cancelled() and task.exception() is not None:
-            log.error("a report could not be recorded; its lease runs out", exc_info=task.exception())
+            log.error("reports could not be recorded; their leases run out", exc_info=task.exception())
 
-    async def handle(self, event: PoolEvent) -> None:
-        """Take one event of the pool: verify, record, and let the next round see it."""
-        if isinstance(event, Stirred) or event.attempt_id is None:
-            return
-        self._reported.add(event.attempt_id)
+    async def handle(self, events: Sequence[PoolEvent]) -> None:
+        """Take events of the pool: verify, record, and let the next round see it."""
+        told = [event for event in events if isinstance(event, Proved | Failed | Died) and event.attempt_id is not None]
+        about_tasks = [event for event in told if not is_rerun(event.attempt_id)]
+        numbers = [event.attempt_id for event in about_tasks if event.attempt_id is not None]
+        self._reported.update(numbers)
         try:
-            await self._recorder.record(event)
+            if about_tasks:
+                self._note_pace(about_tasks)
+                await self._recorder.record(about_tasks)
         finally:
-            self._reported.discard(event.attempt_id)
+            self._reported.subtract(numbers)
+            self._reported += Counter()  # drops those at zero
+        for event in told:
+            if is_rerun(event.attempt_id):
+                await self._reruns.record(event)
+
+    def _note_pace(self, reports: Sequence[Report]) -> None:
+        """Learn from proofs how long a program takes. A lie about the time costs the worker's own queue only."""
+        steady = self._time.steady()
+        for report in reports:
+            program = self._programs_of.get(report.attempt_id or 0)
+            whole = self._leases.running_ms(report.attempt_id or 0, steady)
+            if isinstance(report, Proved) and program is not None and whole is not None:
+                self._pace.note(program, whole, report.seconds)
 
     async def _make_rounds(self) -> None:
         pause = self._limits.heartbeat_ms / 2000
         while not self._stopping:
             seen = self._ledger.commits
             self._stirred.clear()
-            began = time.monotonic()
             try:
                 await self.round()
             except Exception:  # whatever broke it off (a locked database, say), the next round begins from the ledger
                 log.exception("round broken off")
                 await asyncio.sleep(pause)
-            await asyncio.sleep(max(LEAST_PAUSE_SECONDS, time.monotonic() - began))
+            await asyncio.sleep(LEAST_PAUSE_SECONDS)
             if not self._stopping:
                 await self._wait_for_news(seen, pause)
 
@@ -261,96 +338,155 @@ class Dispatcher:
 
     async def round(self) -> None:
         """One round over the ledger. Doing it once more changes nothing that is done."""
-        now = self._ledger.clock()
-        workers = {worker.id: worker for worker in self._pool.workers()}
-        await self._rounds.expire_overdue(now)
-        await self._rounds.settle_accounts(now)
-        async with self._ledger.reading() as session:
-            leased = await snapshot.leased_attempts(session)
-        self._forget_ended(leased)
-        held = frozenset(self._reported) | {worker.attempt_id for worker in workers.values() if worker.attempt_id}
-        await self._rounds.renew(now, leased, workers, held=held, proving_since=self._proving_since)
-        kept = [attempt for attempt in leased if await self._keep(now, attempt)]
+        now, steady = self._time.now(), self._time.steady()
+        is_thorough = time.monotonic() - self._thorough_at >= THOROUGH_SECONDS
+        facts = await self._rounds.look(now, thoroughly=is_thorough)
+        if is_thorough:
+            self._thorough_at = time.monotonic()
+        # One that was hired while the facts were read waits for the next round.
+        workers = {worker.id: worker for worker in self._pool.workers() if worker.id in facts.provers}
+        writes = Writes(renewals=self._renewals(now, steady, facts, workers))
+        kept = [attempt for attempt in facts.leased if await self._keep(now, steady, attempt)]
+        self._leases.keep({attempt.id for attempt in kept})
+        self._recorder.expect_only({attempt.id for attempt in facts.leased})
+        self._programs_of = {attempt.id: (attempt.kind, attempt.program_id) for attempt in kept}
         await self._end_strays(workers, {attempt.id for attempt in kept})
+        works = await self._starts(now, kept, workers, writes)
+        provers, writes.statuses = self._fleet.look(
+            steady, workers.values(), facts.provers, self._busy(kept), self._depths()
+        )
+        writes.leases = await self._choice.leases(now, steady, kept, provers)
+        writes.statuses = self._fleet.with_leases(writes.statuses, writes.leases)
+        written = await self._rounds.write(now, writes, self._addresses(facts))
+        for lease, attempt_id in written.leased:
+            self._choice.served_at[lease.project_id] = steady
+            self._leases.begin(attempt_id, steady + lease.expires_at - now)
+        if written.leased:
+            log.info(
+                "leases given", count=len(written.leased), hedges=sum(lease.is_hedge for lease, _ in written.leased)
+            )
+        await self._send(now, [(attempt, work) for attempt, work in works if attempt.id in written.started])
+        await self._compute_again(steady, facts, provers, writes)
+
+    def _addresses(self, facts: Facts) -> dict[str, str]:
+        return {spec.id: self._fleet.address(spec.id) for spec in self.specs if spec.id in facts.provers}
+
+    def _depths(self) -> dict[str, int]:
+        return {kind: self._pace.depth(kind) for kind in {spec.kind for spec in self.specs}}
+
+    def _busy(self, kept: Sequence[LeasedAttempt]) -> dict[str, list[str]]:
+        """What each prover with leases works on, in words."""
+        busy: dict[str, list[str]] = defaultdict(list)
         for attempt in kept:
-            if attempt.state is AttemptState.ASSIGNED and attempt.assign_state in REGISTERED:
-                await self._send(now, attempt, workers.get(attempt.prover_id))
-        busy = frozenset(attempt.prover_id for attempt in kept)
-        provers = await self._fleet.refresh(now, tuple(workers.values()), busy)
-        if any(prover.status is ProverStatus.IDLE for prover in provers):
-            await self._give_leases(now, kept, provers)
+            doing = "proves" if attempt.state is AttemptState.PROVING else "is assigned"
+            busy[attempt.prover_id].append(f"{doing} task {attempt.task_id}")
+        for prover_id, doing in self._reruns.busy().items():
+            busy[prover_id].append(doing)
+        return busy
 
-    def _forget_ended(self, leased: list[LeasedAttempt]) -> None:
-        live = {attempt.id for attempt in leased}
-        for attempt_id in [each for each in self._proving_since if each not in live]:
-            del self._proving_since[attempt_id]
+    def _renewals(
+        self, now: int, steady: int, facts: Facts, workers: Mapping[str, Worker]
+    ) -> list[tuple[int, int, AttemptState, Mapping[str, object]]]:
+        """Renew the leases whose workers are heard and have the attempt; returns what is worth writing: a lease of
+        which a third is gone, a stage or progress that moved. A write for each ping would tell nothing more."""
+        held = set(self._reported) | {attempt_id for worker in workers.values() for attempt_id in worker.held}
+        due: list[tuple[int, int, AttemptState, Mapping[str, object]]] = []
+        for attempt in facts.leased:
+            worker = workers.get(attempt.prover_id)
+            self._leases.is_over(attempt.id, steady)  # begins the lease of one that is not known here
+            if worker is None or not is_heard(steady, worker.heard, self._limits):
+                continue
+            if attempt.state is AttemptState.PROVING and attempt.id not in held:
+                continue  # nobody has it any more: it runs out
+            until = now + self._leases.renew(attempt.id, steady, attempt.deadline_at - now)
+            is_mine = worker.proving == attempt.id and worker.stage
+            stage, progress = (worker.stage, worker.progress) if is_mine else (attempt.stage, attempt.progress)
+            is_old = until - attempt.lease_expires_at > self._limits.lease_ms // 3
+            if is_old or stage != attempt.stage or abs(progress - attempt.progress) >= PROGRESS_STEP:
+                values = {"lease_expires_at": until, "stage": stage, "progress": progress}
+                due.append((attempt.id, attempt.fence, attempt.state, {**values, "heartbeat_at": worker.heard_at}))
+        return due
 
-    async def _keep(self, now: int, attempt: LeasedAttempt) -> bool:
+    async def _keep(self, now: int, steady: int, attempt: LeasedAttempt) -> bool:
         """Whether the lease goes on; else end it."""
         if attempt.task_state not in WORKED_ON:
-            await self._rounds.supersede(attempt)
+            await self._rounds.supersede(now, attempt)
             return False
         if attempt.assign_state == "REFUSED" and attempt.state is AttemptState.ASSIGNED:
             reason = attempt.assign_reason or "the chain refused the assignment"
             await self._rounds.lose(
-                attempt, AttemptState.REJECTED, reason=reason, code=attempt.assign_code or "W3B-3001"
+                now, attempt, AttemptState.REJECTED, reason=reason, code=attempt.assign_code or "W3B-3001"
             )
             return False
-        return not await self._expire(now, attempt)
-
-    async def _expire(self, now: int, attempt: LeasedAttempt) -> bool:
-        """End a lease that ran out; what the snapshot says may have been renewed a moment ago."""
-        if attempt.lease_expires_at > now:
-            return False
-        async with self._ledger.reading() as session:
-            row = await session.get(AttemptRow, attempt.id)
-        if row is None or row.state != attempt.state.value or row.lease_expires_at > now:
-            return False
+        if not self._leases.is_over(attempt.id, steady) or attempt.id in self._reported:
+            return True
         reason = "the lease ran out: the worker was not heard of, or took longer than allowed"
-        return await self._rounds.lose(attempt, AttemptState.LOST, reason=reason, code="W3B-3008")
+        await self._rounds.lose(now, attempt, AttemptState.LOST, reason=reason, code="W3B-3008")
+        return False
 
-    async def _end_strays(self, workers: dict[str, Worker], kept: set[int]) -> None:
+    async def _end_strays(self, workers: Mapping[str, Worker], kept: set[int]) -> None:
         """Stop workers that still prove what holds no lease any more."""
+        wanted = kept | self._reruns.numbers()
         for worker in workers.values():
-            if worker.attempt_id is not None and worker.attempt_id not in kept:
-                log.info("proof cancelled", worker=worker.id, attempt=worker.attempt_id)
-                await self._pool.cancel(worker.id, worker.attempt_id)
+            for attempt_id in worker.held - wanted:
+                log.info("proof cancelled", worker=worker.id, attempt=attempt_id)
+                await self._pool.cancel(worker.id, attempt_id)
 
-    async def _send(self, now: int, attempt: LeasedAttempt, worker: Worker | None) -> None:
-        """Send an attempt whose assignment is mined to its worker; while that is not ready the lease runs."""
-        if worker is None or not worker.ready or worker.attempt_id is not None:
-            return
-        async with self._ledger.reading() as session:
-            row = await session.get_one(AttemptRow, attempt.id)
+    async def _starts(
+        self, now: int, kept: Sequence[LeasedAttempt], workers: Mapping[str, Worker], writes: Writes
+    ) -> list[tuple[LeasedAttempt, Work]]:
+        """Attempts whose assignments are mined and whose workers have room; while one is not ready its lease runs."""
+        depths, holding = self._depths(), {worker.id: len(worker.held) for worker in workers.values()}
+        starting = []
+        for attempt in kept:
+            worker = workers.get(attempt.prover_id)
+            is_due = attempt.state is AttemptState.ASSIGNED and attempt.assign_state in REGISTERED
+            if is_due and worker is not None and worker.ready and holding[worker.id] < depths[worker.kind]:
+                holding[worker.id] += 1
+                starting.append(attempt)
+        if not starting:
+            return []
+        addresses = {spec.id: self._fleet.address(spec.id) for spec in self.specs}
+        works = []
+        for attempt, task in zip(starting, await self._rounds.proving_tasks(starting, addresses), strict=True):
+            if isinstance(task, W3bstreamError):
+                await self._rounds.lose(now, attempt, AttemptState.REJECTED, reason=task.message, code=task.code)
+                continue
+            until = min(attempt.deadline_at, now + self._limits.lease_ms)
+            values = {"lease_expires_at": until, "started_at": now}
+            writes.starts.append(AttemptMove(attempt.id, attempt.fence, AttemptState.PROVING, values=values))
+            works.append((attempt, Work(attempt.id, attempt.fence, task, alone=attempt.fence > 1)))
+        return works
+
+    async def _send(self, now: int, works: Sequence[tuple[LeasedAttempt, Work]]) -> None:
+        """Hand what is PROVING now to its workers. A worker that died meanwhile costs the task nothing."""
+        steady = self._time.steady()
+        by_worker: dict[str, list[tuple[LeasedAttempt, Work]]] = defaultdict(list)
+        for attempt, work in works:
+            self._leases.start(attempt.id, steady, attempt.deadline_at - now)
+            self._recorder.expect(attempt, work)
+            by_worker[attempt.prover_id].append((attempt, work))
+        for worker_id, mine in by_worker.items():
             try:
-                task = await load_proving_task(session, self._domain, row)
-            except W3bstreamError as error:
-                task, refusal = None, error
-        if task is None:
-            await self._rounds.lose(attempt, AttemptState.REJECTED, reason=refusal.message, code=refusal.code)
-            return
-        until = renewed_until(now, now, attempt.deadline_at, self._limits)
-        try:
-            async with self._ledger.transaction() as session:
-                await move_attempt(
-                    session, now, attempt.id, attempt.fence, AttemptState.PROVING, lease_expires_at=until
-                )
-        except Conflict as error:
-            log.info("attempt moved before", attempt=attempt.id, reason=str(error))
-            return
-        self._proving_since[attempt.id] = now
-        try:
-            await self._pool.prove(worker.id, attempt.id, attempt.fence, task)
-        except Conflict as error:
-            await self._rounds.lose(attempt, AttemptState.LOST, reason=error.message, code="W3B-4082")
+                await self._pool.prove(worker_id, [work for _, work in mine])
+            except Conflict as error:
+                for attempt, _ in mine:
+                    await self._rounds.lose(now, attempt, AttemptState.LOST, reason=error.message, code=INTERRUPTED)
 
-    async def _give_leases(self, now: int, kept: list[LeasedAttempt], provers: list[PolicyProver]) -> None:
-        async with self._ledger.reading() as session:
-            tasks, failed_by = await snapshot.waiting_tasks(session, now)
-        in_flight = Counter(attempt.project_id for attempt in kept)
-        history = History(in_flight=in_flight, served_at=self._served_at, failed_by=failed_by)
-        addresses = {prover.id: self._fleet.address(prover.id) for prover in provers}
-        leases = plan(now, tasks, provers, history, self._limits)
-        for lease in await self._rounds.assign(now, leases, addresses):
-            self._served_at[lease.project_id] = now
-            log.info("lease given", task=lease.task_id, prover=lease.prover_id, kind=lease.kind)
+    async def _compute_again(self, steady: int, facts: Facts, provers: Sequence[PolicyProver], writes: Writes) -> None:
+        """Re-runs, on workers that nobody else wants."""
+        ready = {worker.id for worker in self._pool.workers() if worker.ready}
+        await self._reruns.expire(steady, lambda prover_id: prover_id not in ready)
+        taken = {lease.prover_id for lease in writes.leases}
+        idle = [
+            prover
+            for prover in provers
+            if prover.status is ProverStatus.IDLE and not prover.draining and prover.id not in taken
+        ]
+        if not facts.reruns or not idle:
+            return
+        for prover_id, work in await self._reruns.take(steady, facts.reruns, idle, self._addresses(facts)):
+            try:
+                await self._pool.prove(prover_id, [work])
+            except Conflict as error:
+                await self._reruns.record(Died(prover_id, error.message, work.attempt_id, work.fence))

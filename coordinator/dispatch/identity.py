@@ -27,6 +27,17 @@ class ProverIdentity:
     """Who is paid, 0x and 40 lower-case hex digits."""
     key_file: Path
     """Where the private key is."""
+    home: str = ""
+    """Which home folder that is in (`load_home_id`)."""
+
+
+def load_home_id(home: Path) -> str:
+    """The name of a home folder among those on one ledger, 8 hex digits; made when there is none."""
+    path = home / "home.id"
+    if not path.exists():
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _write_once(path, secrets.token_hex(4) + "\n")
+    return path.read_text(encoding="ascii").strip()
 
 
 def load_identity(home: Path, prover_id: str) -> ProverIdentity:
@@ -46,14 +57,18 @@ def load_identity(home: Path, prover_id: str) -> ProverIdentity:
         account = Account.from_key(json.loads(path.read_text(encoding="utf-8"))["private_key"])
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidInput("W3B-4083", f"the key file of prover {prover_id} holds no private key") from error
-    return ProverIdentity(prover_id, account.address.lower(), path)
+    return ProverIdentity(prover_id, account.address.lower(), path, load_home_id(home))
 
 
 def _write_key(path: Path) -> None:
     """Write a new key whole or not at all: a half-written one would lose what is paid to it."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     account = Account.create(secrets.token_hex(32))
-    body = json.dumps({"address": account.address.lower(), "private_key": "0x" + bytes(account.key).hex()})
+    _write_once(path, json.dumps({"address": account.address.lower(), "private_key": "0x" + bytes(account.key).hex()}))
+
+
+def _write_once(path: Path, body: str) -> None:
+    """Write a file of mode 600 durably; the one of a process that was first stays."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w") as file:

@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from coordinator.dispatch.pool import Died, Failed, PoolEvent, Proved, Stirred, Worker, WorkerSpec
+from coordinator.dispatch.pool import (
+    Died,
+    Failed,
+    PoolEvent,
+    PoolEvents,
+    Proved,
+    Steady,
+    Stirred,
+    Worker,
+    WorkerSpec,
+    steady_clock,
+)
 from coordinator.ledger.store import Clock, system_clock
-from provers.protocol import Proof, ProvingTask
-from provers.worker import ProverWorker
+from provers.worker import Outcome, ProverWorker, Work
 from verifier.errors import Conflict, W3bstreamError
 
 
@@ -24,17 +35,19 @@ class _Slot:
     spec: WorkerSpec
     worker: ProverWorker
     state: Worker
-    fence: int | None = None
+    fences: dict[int, int] = field(default_factory=dict)
+    """Fencing token of each attempt that it holds."""
     threads: list[threading.Thread] = field(default_factory=list)
 
 
 class InlinePool:
-    """`ProverPool` on threads. Parameters: `clock` gives milliseconds."""
+    """`ProverPool` on threads. Parameters: `clock` gives the time for people, `steady` for decisions."""
 
-    def __init__(self, clock: Clock = system_clock) -> None:
+    def __init__(self, clock: Clock = system_clock, steady: Steady = steady_clock) -> None:
         self._clock = clock
+        self._steady = steady
         self._slots: dict[str, _Slot] = {}
-        self._events: asyncio.Queue[PoolEvent] = asyncio.Queue()
+        self._events = PoolEvents()
         self._preparing: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -65,79 +78,82 @@ class InlinePool:
                     program_ids=frozenset(program.program_id for program in found),
                     trust=", ".join(sorted({program.trust for program in found})),
                 )
-            self._events.put_nowait(Stirred(spec.id))
+            self._events.put(Stirred(spec.id))
 
     def workers(self) -> tuple[Worker, ...]:
         """Every worker; one in this process is heard whenever it is asked."""
         return tuple(self._now(slot) for slot in self._slots.values())
 
     def _now(self, slot: _Slot) -> Worker:
+        state = replace(slot.state, held=frozenset(slot.fences))
+        if not state.ready:
+            return state
         report = slot.worker.ping()
-        heard = self._clock() if slot.state.ready else 0
-        return replace(slot.state, heard_at=heard, stage=report.stage, progress=report.progress)
+        return replace(
+            state,
+            heard_at=self._clock(),
+            heard=self._steady(),
+            proving=report.attempt_id,
+            stage=report.stage,
+            progress=report.progress,
+        )
 
-    async def prove(self, worker_id: str, attempt_id: int, fence: int, task: ProvingTask) -> None:
-        """Start a thread that proves. Raises Conflict (W3B-3001)."""
+    async def prove(self, worker_id: str, works: Sequence[Work]) -> None:
+        """Start a thread that proves when earlier ones have ended. Raises Conflict (W3B-3001)."""
         slot = self._slots.get(worker_id)
-        if slot is None or not slot.state.ready or slot.state.attempt_id is not None:
-            raise Conflict("W3B-3001", f"worker {worker_id} cannot take attempt {attempt_id} now", field="worker")
-        slot.state = replace(slot.state, attempt_id=attempt_id)
-        slot.fence = fence
+        if slot is None or not slot.state.ready:
+            raise Conflict("W3B-3001", f"worker {worker_id} takes no work now", field="worker")
+        slot.fences.update((work.attempt_id, work.fence) for work in works)
         worker = slot.worker
 
         def run() -> None:
-            self._report(worker_id, worker, attempt_id, fence, worker.prove(attempt_id, fence, task))
+            worker.prove(works, lambda outcome: self._report(worker_id, worker, outcome))
 
         thread = threading.Thread(target=run, name=f"prove-{worker_id}", daemon=True)
         slot.threads = [thread, *(old for old in slot.threads if old.is_alive())]
         thread.start()
 
-    def _report(
-        self, worker_id: str, worker: ProverWorker, attempt_id: int, fence: int, outcome: Proof | W3bstreamError
-    ) -> None:
+    def _report(self, worker_id: str, worker: ProverWorker, outcome: Outcome) -> None:
         """Hand the outcome to the event loop; after `stop` there is nobody to hand it to."""
         loop = self._loop
         if loop is not None and not loop.is_closed():
-            loop.call_soon_threadsafe(self._done, worker_id, worker, attempt_id, fence, outcome)
+            loop.call_soon_threadsafe(self._done, worker_id, worker, outcome)
 
-    def _done(
-        self, worker_id: str, worker: ProverWorker, attempt_id: int, fence: int, outcome: Proof | W3bstreamError
-    ) -> None:
+    def _done(self, worker_id: str, worker: ProverWorker, outcome: Outcome) -> None:
         slot = self._slots[worker_id]
-        if slot.worker is not worker:
+        if slot.worker is not worker or slot.fences.pop(outcome.attempt_id, None) != outcome.fence:
             return  # cancelled meanwhile
-        slot.state = replace(slot.state, attempt_id=None)
-        slot.fence = None
-        if isinstance(outcome, W3bstreamError):
-            self._events.put_nowait(Failed(worker_id, attempt_id, fence, outcome))
+        given = (worker_id, outcome.attempt_id, outcome.fence)
+        if isinstance(outcome.result, W3bstreamError):
+            self._events.put(Failed(*given, outcome.result))
         else:
-            self._events.put_nowait(Proved(worker_id, attempt_id, fence, outcome))
+            self._events.put(Proved(*given, outcome.result, outcome.seconds))
 
     async def cancel(self, worker_id: str, attempt_id: int) -> None:
         """Abandon the thread and give the worker a fresh one."""
         slot = self._slots.get(worker_id)
-        if slot is not None and slot.state.attempt_id == attempt_id:
-            self._replace(slot)
+        if slot is not None and slot.fences.pop(attempt_id, None) is not None:
+            self._replace(slot, f"restarted to stop attempt {attempt_id}", is_suspect=False)
 
-    def _replace(self, slot: _Slot) -> None:
+    def _replace(self, slot: _Slot, reason: str, *, is_suspect: bool) -> None:
+        """A fresh worker in place of this one; what it held is told to be dead."""
+        held, slot.fences = slot.fences, {}
         slot.worker = ProverWorker(slot.spec.id, slot.spec.kind, slot.spec.entry)
         slot.state = Worker(slot.spec.id, slot.spec.kind, ready=False, heard_at=0)
-        slot.fence = None
+        for attempt_id, fence in held.items():
+            self._events.put(Died(slot.spec.id, reason, attempt_id, fence, is_suspect and len(held) == 1))
         task = asyncio.create_task(self._prepare((slot.spec,)))
         self._preparing.add(task)
         task.add_done_callback(self._preparing.discard)
 
     async def kill(self, worker_id: str) -> None:
-        """Let the worker die as a process would: its attempt is lost, it starts again. A drill for operators and
+        """Let the worker die as a process would: its attempts are lost, it starts again. A drill for operators and
         tests."""
-        slot = self._slots[worker_id]
-        died = Died(worker_id, "killed", slot.state.attempt_id, slot.fence)
-        self._replace(slot)
-        self._events.put_nowait(died)
+        self._replace(self._slots[worker_id], "killed", is_suspect=True)
 
-    async def next_event(self) -> PoolEvent:
-        """The next event."""
-        return await self._events.get()
+    async def next_events(self) -> Sequence[PoolEvent]:
+        """The next events."""
+        return await self._events.take()
 
     async def stop(self) -> None:
         """Stop preparing; threads that still prove end by themselves."""

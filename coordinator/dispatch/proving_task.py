@@ -1,24 +1,40 @@
-"""From the ledger's rows to the task that a prover gets."""
+"""From the ledger's rows to the tasks that provers get."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-from sqlmodel import select
+from sqlalchemy import Connection, Table, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.store import get_task
-from coordinator.ledger.tables import AttemptRow, DeviceRow, ProjectVersionRow, ReadingRow, TaskRow
+from coordinator.dispatch.version_terms import Terms, VersionBook, from_hex, read_device_set
+from coordinator.ledger.bulk import TASKS, chunks
+from coordinator.ledger.openings import opening_of
+from coordinator.ledger.tables import ReadingRow
 from provers.protocol import ProvingTask
-from verifier.commitment import scheme
-from verifier.errors import NotFound, Refused
-from verifier.reading import Device, KeyType, Reading
-from verifier.statement import Domain, Opening
+from verifier.errors import NotFound, Refused, W3bstreamError
+from verifier.reading import Device, Reading
+from verifier.statement import Domain
 
-
-def from_hex(text: str) -> bytes:
-    """Bytes of 0x-prefixed hex."""
-    return bytes.fromhex(text.removeprefix("0x"))
+COLUMNS = (
+    "id",
+    "project_id",
+    "version",
+    "window_start",
+    "window_end",
+    "count",
+    "readings_root",
+    "device_set_root",
+    "inputs",
+    "missing",
+    "duplicates",
+    "late",
+    "reordered",
+)
+READINGS: Table = ReadingRow.__table__  # type: ignore[attr-defined]
 
 
 def to_hex(data: bytes) -> str:
@@ -26,35 +42,54 @@ def to_hex(data: bytes) -> str:
     return "0x" + data.hex()
 
 
-@lru_cache(maxsize=4096)
-def _device(device: str, key_type: int, public_key: str, label: str) -> Device:
-    return Device(from_hex(device), KeyType(key_type), from_hex(public_key), label)
-
-
 async def load_device_set(session: AsyncSession, project_id: int, version: int) -> tuple[Device, ...]:
     """The version's devices in the project file's order."""
-    rows = await session.exec(
-        select(DeviceRow)
-        .where(DeviceRow.project_id == project_id, DeviceRow.version == version)
-        .order_by(DeviceRow.position)  # type: ignore[arg-type]
-    )
-    return tuple(_device(row.device, row.key_type, row.public_key, row.label) for row in rows)
+    connection = await session.connection()
+    return await connection.run_sync(read_device_set, project_id, version)
 
 
-async def load_proving_task(session: AsyncSession, domain: Domain, attempt: AttemptRow) -> ProvingTask:
-    """All that the attempt's prover needs.
+@dataclass(frozen=True)
+class Wanted:
+    """Whose proof is wanted of which task."""
 
-    Raises NotFound (W3B-3003, W3B-2003) for a missing row, Refused (W3B-3009) where the readings are not those that the
-    task's inputs commit to.
+    task_id: str
+    program_id: str
+    prover_address: str
+
+
+def load_proving_tasks(
+    connection: Connection, domain: Domain, book: VersionBook, wanted: Sequence[Wanted]
+) -> list[ProvingTask | W3bstreamError]:
+    """All that the provers need, in the order of `wanted`; in place of a task the error that keeps it from being made.
+
+    Errors: NotFound (W3B-3003, W3B-2003) for a missing row, Refused (W3B-3009) where the readings are not those that
+    the task's inputs commit to, InvalidInput (W3B-1xxx) for readings that are damaged.
     """
-    task = await get_task(session, attempt.task_id)
-    version = await session.get(ProjectVersionRow, (task.project_id, task.version))
-    if version is None:
-        raise NotFound("W3B-2003", f"project {task.project_id} has no version {task.version}", field="version")
-    wires = await session.exec(select(ReadingRow.wire).where(ReadingRow.task_id == task.id))
+    ids = sorted({each.task_id for each in wanted})
+    rows: dict[str, Any] = {}
+    wires: dict[str, list[bytes]] = defaultdict(list)
+    for some in chunks(ids):
+        query = select(*(TASKS.c[name] for name in COLUMNS)).where(TASKS.c.id.in_(some))
+        rows.update({row.id: row for row in connection.execute(query)})
+        query = select(READINGS.c.task_id, READINGS.c.wire).where(READINGS.c.task_id.in_(some))
+        for task_id, wire in connection.execute(query):
+            wires[task_id].append(wire)
+    made: list[ProvingTask | W3bstreamError] = []
+    for each in wanted:
+        try:
+            row = rows.get(each.task_id)
+            if row is None:
+                raise NotFound("W3B-3003", f"there is no task {each.task_id}", field="task_id")
+            terms = book.terms(connection, row.project_id, row.version)
+            made.append(_make(domain, terms, each, row, wires[each.task_id]))
+        except W3bstreamError as error:
+            made.append(error)
+    return made
+
+
+def _make(domain: Domain, terms: Terms, wanted: Wanted, task: Any, wires: Sequence[bytes]) -> ProvingTask:
     readings = [Reading.from_wire(wire) for wire in wires]
-    devices = await load_device_set(session, task.project_id, task.version)
-    opening = _opening(task)
+    opening = opening_of(task)
     if len(readings) != task.count or opening.commitment() != from_hex(task.inputs):
         raise Refused(
             "W3B-3009", f"task {task.id} has {len(readings)} readings in the ledger, and was made of {task.count}"
@@ -65,14 +100,8 @@ async def load_proving_task(session: AsyncSession, domain: Domain, attempt: Atte
         project_version=task.version,
         task_id=from_hex(task.id),
         opening=opening,
-        program_id=from_hex(attempt.program_id),
-        prover=from_hex(attempt.prover_address),
-        readings=scheme(version.scheme).order_readings(readings, devices),
-        device_set=devices,
-    )
-
-
-def _opening(task: TaskRow) -> Opening:
-    return Opening(
-        from_hex(task.readings_root), from_hex(task.device_set_root), task.window_start, task.window_end, task.count
+        program_id=from_hex(wanted.program_id),
+        prover=from_hex(wanted.prover_address),
+        readings=terms.scheme.order_readings(readings, terms.device_set),
+        device_set=terms.device_set,
     )

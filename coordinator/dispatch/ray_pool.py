@@ -9,13 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from coordinator.dispatch.pool import Died, Failed, PoolEvent, Proved, Stirred, Worker, WorkerSpec
+from coordinator.dispatch.pool import (
+    Died,
+    Failed,
+    PoolEvent,
+    PoolEvents,
+    Proved,
+    Steady,
+    Stirred,
+    Worker,
+    WorkerSpec,
+    steady_clock,
+)
 from coordinator.dispatch.ray_runtime import (
     resource_name,
     start_ray,
@@ -24,16 +37,28 @@ from coordinator.dispatch.ray_runtime import (
     worker_environment,
 )
 from coordinator.ledger.store import Clock, system_clock
-from provers.protocol import Proof, ProvingTask
-from provers.worker import ProverWorker, WorkerReport, as_prover_error
+from provers.worker import Outcome, ProverWorker, Work, WorkerReport, as_prover_error
 from verifier.errors import Conflict, Unavailable, W3bstreamError
 
-CALL_THREADS = 3
-"""Threads of an actor: one proves, one answers pings, one is spare for the end of a cancelled call."""
+CALLS_AHEAD = 2
+"""Calls under way at a worker: while one is proven the next is there already."""
+CALL_TASKS = 64
+"""Most tasks in one call."""
+CALL_THREADS = CALLS_AHEAD + 2
+"""Threads of an actor: one a call, one answers pings, one is spare for the end of a cancelled call."""
 FIRST_RESTART_SECONDS = 0.2
 MOST_RESTART_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 """A worker that lived so long starts again without a pause."""
+Answer = TypeVar("Answer")
+
+
+async def _told(ask: Callable[[], Answer]) -> Answer:
+    """What the cluster answers, asked in a thread. Raises Unavailable (W3B-8002)."""
+    try:
+        return await asyncio.to_thread(ask)
+    except Exception as error:  # Ray raises many types here, and each means that the cluster did not answer
+        raise Unavailable("W3B-8002", f"the Ray cluster does not answer: {error}") from error
 
 
 @dataclass
@@ -43,8 +68,14 @@ class _Actor:
     spec: WorkerSpec
     state: Worker
     handle: Any = None
-    fence: int | None = None
+    waiting: deque[Work] = field(default_factory=deque)
+    """Handed to the worker, not sent yet."""
+    sent: dict[int, Work] = field(default_factory=dict)
+    """Sent and not reported, by attempt."""
+    calls: int = 0
     quick_deaths: int = 0
+    living: asyncio.Task[None] | None = None
+    """Starts, asks and restarts it."""
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a call failed: ping at once."""
 
@@ -68,6 +99,7 @@ class RayPool:
         silence_seconds: float = 30.0,
         import_paths: tuple[Path, ...] = (),
         clock: Clock = system_clock,
+        steady: Steady = steady_clock,
     ) -> None:
         self._home = home
         self._capacity = dict(capacity)
@@ -76,8 +108,9 @@ class RayPool:
         self._silence_seconds = silence_seconds
         self._import_paths = import_paths
         self._clock = clock
+        self._steady = steady
         self._actors: dict[str, _Actor] = {}
-        self._events: asyncio.Queue[PoolEvent] = asyncio.Queue()
+        self._events = PoolEvents()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Future[bool] | None = None
 
@@ -103,12 +136,37 @@ class RayPool:
         for spec in specs:
             actor = _Actor(spec, Worker(spec.id, spec.kind, ready=False, heard_at=0))
             self._actors[spec.id] = actor
-            self._spawn(self._live(actor))
+            actor.living = self._spawn(self._live(actor))
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.create_task(work)
+    async def remove(self, worker_ids: Sequence[str]) -> None:
+        """End workers for good; what they held is told as `Died`."""
+        for actor in [self._actors.pop(name) for name in worker_ids]:
+            if actor.living is not None:
+                actor.living.cancel()
+                await asyncio.gather(actor.living, return_exceptions=True)
+            actor.quick_deaths = -1  # this death is ours: nothing that it held is why
+            self._bury(actor, Unavailable("W3B-4083", "the worker was dismissed"))
+
+    async def room(self, kinds: Sequence[str]) -> Mapping[str, int]:
+        """Workers of each kind that the living nodes have resources for, used or not. Raises Unavailable (W3B-8002)."""
+        import ray
+
+        found = await _told(ray.cluster_resources)
+        return {kind: int(found.get(resource_name(kind), 0)) for kind in kinds}
+
+    async def ask_for(self, counts: Mapping[str, int]) -> None:
+        """Tell the autoscaler, if there is one, to have room for so many workers of each kind; holds until the next
+        call. Raises Unavailable (W3B-8002)."""
+        from ray.autoscaler.sdk import request_resources
+
+        bundles = [{resource_name(kind): 1} for kind, count in counts.items() for _ in range(count)]
+        await _told(partial(request_resources, bundles=bundles))
+
+    def _spawn(self, work: Any) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _live(self, actor: _Actor) -> None:
         """Start the worker, ask it until it dies, and begin again."""
@@ -150,23 +208,25 @@ class RayPool:
             actor.spec.kind,
             ready=True,
             heard_at=self._clock(),
+            heard=self._steady(),
             node=report.node,
             program_ids=frozenset(program.program_id for program in found),
             trust=", ".join(sorted({program.trust for program in found})),
         )
-        self._events.put_nowait(Stirred(actor.spec.id))
+        self._events.put(Stirred(actor.spec.id))
 
     async def _ask(self, actor: _Actor) -> None:
         """Ping until a ping fails or stays out; while one is late the worker is not heard of."""
         while True:
             async with asyncio.timeout(self._silence_seconds):
                 report: WorkerReport = await actor.handle.ping.remote()
-            mine = report.attempt_id == actor.state.attempt_id
             actor.state = replace(
                 actor.state,
                 heard_at=self._clock(),
-                stage=report.stage if mine else "",
-                progress=report.progress if mine else 0.0,
+                heard=self._steady(),
+                proving=report.attempt_id,
+                stage=report.stage,
+                progress=report.progress,
             )
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._ping_seconds):
@@ -174,68 +234,114 @@ class RayPool:
             actor.stirred.clear()
 
     def _bury(self, actor: _Actor, error: Exception) -> None:
-        """Say that the worker died, and with it what it was proving."""
+        """Say that the worker died, and with it what it held."""
         import ray
 
         if actor.handle is not None:
             ray.kill(actor.handle, no_restart=True)
         told = str(error).strip().splitlines() or [f"no answer within {self._silence_seconds:g} s"]
         reason = f"{type(error).__name__}: {told[0][:300]}"
-        died = Died(actor.spec.id, reason, actor.state.attempt_id, actor.fence)
+        lost = [*actor.sent.values(), *actor.waiting]
+        is_suspect = len(actor.sent) == 1 and actor.quick_deaths >= 0
         cause = error if isinstance(error, W3bstreamError) else Unavailable("W3B-4083", reason)
         actor.state = Worker(actor.spec.id, actor.spec.kind, ready=False, heard_at=0, error=cause)
-        actor.handle = None
-        actor.fence = None
-        self._events.put_nowait(died)
+        actor.handle, actor.sent, actor.calls = None, {}, 0
+        actor.waiting.clear()
+        self._events.put(Stirred(actor.spec.id))
+        for work in lost:
+            self._events.put(Died(actor.spec.id, reason, work.attempt_id, work.fence, is_suspect and work is lost[0]))
 
     def workers(self) -> tuple[Worker, ...]:
         """Every worker as the last ping left it."""
-        return tuple(actor.state for actor in self._actors.values())
+        return tuple(
+            replace(actor.state, held=frozenset(actor.sent) | {work.attempt_id for work in actor.waiting})
+            for actor in self._actors.values()
+        )
 
-    async def prove(self, worker_id: str, attempt_id: int, fence: int, task: ProvingTask) -> None:
-        """Send the task to the actor. Raises Conflict (W3B-3001)."""
+    async def prove(self, worker_id: str, works: Sequence[Work]) -> None:
+        """Send work to the actor, what it cannot take yet later. Raises Conflict (W3B-3001)."""
         actor = self._actors.get(worker_id)
-        if actor is None or not actor.state.ready or actor.state.attempt_id is not None:
-            raise Conflict("W3B-3001", f"worker {worker_id} cannot take attempt {attempt_id} now", field="worker")
-        actor.state = replace(actor.state, attempt_id=attempt_id)
-        actor.fence = fence
-        self._spawn(self._wait(actor, actor.handle, attempt_id, fence, task))
+        if actor is None or not actor.state.ready:
+            raise Conflict("W3B-3001", f"worker {worker_id} takes no work now", field="worker")
+        actor.waiting.extend(works)
+        self._send(actor)
 
-    async def _wait(self, actor: _Actor, handle: Any, attempt_id: int, fence: int, task: ProvingTask) -> None:
-        """Wait for the outcome. A death is told by `_live`, whose ping fails at the same time."""
+    def _send(self, actor: _Actor) -> None:
+        """Fill the calls that the actor may have under way; work that wants to be alone is."""
+        while actor.waiting and actor.calls < CALLS_AHEAD:
+            if actor.sent and (actor.waiting[0].alone or any(work.alone for work in actor.sent.values())):
+                return
+            batch = [actor.waiting.popleft()]
+            while actor.waiting and len(batch) < CALL_TASKS and not (batch[0].alone or actor.waiting[0].alone):
+                batch.append(actor.waiting.popleft())
+            actor.sent.update((work.attempt_id, work) for work in batch)
+            actor.calls += 1
+            self._spawn(self._wait(actor, actor.handle, tuple(batch)))
+
+    async def _wait(self, actor: _Actor, handle: Any, batch: tuple[Work, ...]) -> None:
+        """Wait for a call's outcomes. A death is told by `_live`, whose ping fails at the same time."""
         import ray
 
         try:
-            outcome: Proof | W3bstreamError = await handle.prove.remote(attempt_id, fence, task)
+            outcomes: Sequence[Outcome] = await handle.prove.remote(batch)
         except ray.exceptions.RayActorError:
             actor.stirred.set()
             return
         except Exception as error:  # such as a result that cannot be pickled
-            outcome = as_prover_error(error)
-        if actor.handle is not handle or actor.state.attempt_id != attempt_id:
-            return  # cancelled or dead meanwhile
-        actor.state = replace(actor.state, attempt_id=None, stage="", progress=0.0)
-        actor.fence = None
-        if isinstance(outcome, W3bstreamError):
-            self._events.put_nowait(Failed(actor.spec.id, attempt_id, fence, outcome))
+            self._broken_off(actor, handle, batch, error)
+            return
+        if actor.handle is not handle:
+            return  # dead meanwhile
+        actor.calls -= 1
+        for outcome in outcomes:
+            if actor.sent.pop(outcome.attempt_id, None) is not None:
+                self._tell(actor.spec.id, outcome)
+        self._send(actor)
+
+    def _broken_off(self, actor: _Actor, handle: Any, batch: tuple[Work, ...], error: Exception) -> None:
+        """A call without outcomes: the one task in it is why, or any of several."""
+        if actor.handle is not handle:
+            return
+        actor.calls -= 1
+        for work in batch:
+            if actor.sent.pop(work.attempt_id, None) is None:
+                continue
+            if len(batch) == 1:
+                self._tell(actor.spec.id, Outcome(work.attempt_id, work.fence, as_prover_error(error), 0.0))
+            else:
+                reason = f"its call broke off: {type(error).__name__}"
+                self._events.put(Died(actor.spec.id, reason, work.attempt_id, work.fence, is_suspect=False))
+        self._send(actor)
+
+    def _tell(self, worker_id: str, outcome: Outcome) -> None:
+        given = (worker_id, outcome.attempt_id, outcome.fence)
+        if isinstance(outcome.result, W3bstreamError):
+            self._events.put(Failed(*given, outcome.result))
         else:
-            self._events.put_nowait(Proved(actor.spec.id, attempt_id, fence, outcome))
+            self._events.put(Proved(*given, outcome.result, outcome.seconds))
 
     async def cancel(self, worker_id: str, attempt_id: int) -> None:
-        """Kill the worker if it still has the attempt: native code hears no gentler word. `_live` starts it again."""
+        """Take the attempt back if it was not sent yet; else kill the worker: native code hears no gentler word.
+        `_live` starts it again."""
         import ray
 
         actor = self._actors.get(worker_id)
-        if actor is None or actor.state.attempt_id != attempt_id:
+        if actor is None:
             return
-        actor.state = replace(actor.state, attempt_id=None, ready=False)
-        actor.fence = None
+        for work in actor.waiting:
+            if work.attempt_id == attempt_id:
+                actor.waiting.remove(work)
+                return
+        if actor.sent.pop(attempt_id, None) is None:
+            return
+        actor.state = replace(actor.state, ready=False)
         actor.quick_deaths = -1  # this death is ours: no pause follows it
         ray.kill(actor.handle, no_restart=True)
+        actor.stirred.set()
 
-    async def next_event(self) -> PoolEvent:
-        """The next event."""
-        return await self._events.get()
+    async def next_events(self) -> Sequence[PoolEvent]:
+        """The next events."""
+        return await self._events.take()
 
     async def stop(self) -> None:
         """Kill the workers, and end Ray if this pool started it."""

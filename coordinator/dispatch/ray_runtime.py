@@ -46,15 +46,15 @@ def write_token(path: Path) -> None:
 def prepare_environment(home: Path, *, local: bool) -> None:
     """Set what Ray reads at import. Raises Unavailable (W3B-8002) when Ray was imported before with other values.
 
-    A cluster of the operator's own keeps the operator's token settings.
+    A cluster of the operator's own keeps the operator's addresses and token settings.
     """
-    wanted = dict(LOOPBACK_RAY)
+    wanted = dict(LOOPBACK_RAY) if local else {"RAY_USAGE_STATS_ENABLED": "0"}
     if local:
         token = home / "ray" / "auth_token"
         write_token(token)
         wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         os.environ.pop("RAY_AUTH_TOKEN", None)
-    if "ray" in sys.modules and any(os.environ.get(name) != value for name, value in LOOPBACK_RAY.items()):
+    if local and "ray" in sys.modules and any(os.environ.get(name) != value for name, value in LOOPBACK_RAY.items()):
         raise Unavailable("W3B-8002", "Ray was imported before its loopback settings were made")
     os.environ.update(wanted)
 
@@ -111,9 +111,9 @@ def stop_ray() -> None:
 
 
 def worker_environment(home: Path, threads: int, *, local: bool, import_paths: tuple[Path, ...] = ()) -> dict[str, str]:
-    """Environment of a worker: threads of native code, and on this machine the data folder and where to import our
-    packages from."""
-    environment = {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
+    """Environment of a worker: threads of native code (0: what the native code finds right there), and on this machine
+    the data folder and where to import our packages from."""
+    environment = {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)} if threads else {}
     if local:
         paths = [str(SOURCE_ROOT), *(str(path) for path in import_paths)]
         environment["PYTHONPATH"] = os.pathsep.join(paths)

@@ -1,48 +1,128 @@
-"""The steps of one round: each looks at the snapshot and makes its own transactions.
+"""The ledger side of one round: what is read at its beginning, and the one transaction that writes what was decided.
 
-A transition that another room made first raises Conflict; then there is nothing left to do, and the next round sees it.
+A transition that another room made first is refused by its guard; then there is nothing left to do, and the next round
+sees it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import structlog
-from sqlalchemy import update
-from sqlmodel import col
+from sqlalchemy import Connection
 
 from coordinator.dispatch import attempts, snapshot
 from coordinator.dispatch.attempts import TaskEnded
-from coordinator.dispatch.pool import Worker
-from coordinator.dispatch.snapshot import LeasedAttempt
+from coordinator.dispatch.fleet import StatusChange, write_changes
+from coordinator.dispatch.proving_task import Wanted, load_proving_tasks
+from coordinator.dispatch.reruns import WaitingRerun, waiting_reruns
+from coordinator.dispatch.snapshot import Accounts, LeasedAttempt, ProverRecord
+from coordinator.dispatch.version_terms import VersionBook
+from coordinator.ledger.bulk import AttemptMove, NewAttempt, add_attempts, move_attempts, set_attempts
 from coordinator.ledger.store import Ledger, get_task, move_attempt
-from coordinator.ledger.tables import AttemptRow
 from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.scheduling.assurance import Verdict
-from coordinator.scheduling.status import is_heard, renewed_until
-from coordinator.scheduling.values import Lease, Limits
+from coordinator.scheduling.values import Lease, Limits, OpenTask
+from provers.protocol import ProvingTask
 from verifier.errors import Conflict, NotFound, W3bstreamError
+from verifier.statement import Domain
 
 log = structlog.get_logger(__name__)
 
 WORKED_ON = frozenset({TaskState.RECEIVED, TaskState.OPEN})
 """Task states in which its leases go on; RECEIVED is the short way back after a reorg."""
-PROGRESS_STEP = 0.05
-"""Progress is written when it moved so far, or with the next renewal."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a round begins with."""
+
+    leased: Sequence[LeasedAttempt]
+    provers: Mapping[str, ProverRecord]
+    accounts: Accounts
+    overdue: Sequence[str]
+    reruns: Sequence[WaitingRerun]
+
+
+@dataclass
+class Writes:
+    """What a round writes, all in one transaction."""
+
+    renewals: list[tuple[int, int, AttemptState, Mapping[str, Any]]] = field(default_factory=list)
+    starts: list[AttemptMove] = field(default_factory=list)
+    leases: list[Lease] = field(default_factory=list)
+    statuses: list[StatusChange] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.renewals or self.starts or self.leases or self.statuses)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What took."""
+
+    started: frozenset[int] = frozenset()
+    """Attempts that are PROVING now."""
+    leased: tuple[tuple[Lease, int], ...] = ()
+    """Each lease with its attempt's id."""
 
 
 class Rounds:
-    """The ledger side of the dispatcher's loop. Parameters: `ledger`, the policy's `limits`, and who hears of ended
-    tasks."""
+    """Reads and writes for the dispatcher's loop. Parameters: `ledger`, the `domain` of statements, the policy's
+    `limits`, and who hears of ended tasks."""
 
-    def __init__(self, ledger: Ledger, limits: Limits, ended: TaskEnded) -> None:
+    def __init__(self, ledger: Ledger, domain: Domain, limits: Limits, ended: TaskEnded) -> None:
         self._ledger = ledger
+        self._domain = domain
         self._limits = limits
         self._ended = ended
+        self._seen: int | None = None
+        self.book = VersionBook()
+        """The versions' terms."""
 
-    async def lose(self, attempt: LeasedAttempt, target: AttemptState, *, reason: str, code: str) -> bool:
+    async def look(self, now: int, *, thoroughly: bool) -> Facts:
+        """Read what a round begins with. `thoroughly` looks at every task's accounts and deadlines; else only at those
+        whose timelines grew since the last look."""
+        before = None if thoroughly else self._seen
+
+        def work(connection: Connection) -> tuple[Facts, int]:
+            latest = snapshot.latest_event(connection)
+            moved = None if before is None else snapshot.moved_tasks(connection, before, latest)
+            return Facts(
+                leased=snapshot.leased_attempts(connection),
+                provers=snapshot.prover_records(connection),
+                accounts=snapshot.accounts(connection, self._limits, moved),
+                overdue=snapshot.overdue_tasks(connection, now),
+                reruns=waiting_reruns(connection),
+            ), latest
+
+        facts, latest = await self._ledger.read(work)
+        await self._settle(now, facts)
+        self._seen = latest
+        return facts
+
+    async def _settle(self, now: int, facts: Facts) -> None:
+        """What other rooms' transitions leave to us: judge proofs, count rejected ones, drop those of ended tasks; and
+        end what is overdue."""
+        for task_id in facts.overdue:
+            reason = "the deadline passed before enough proofs were made"
+            await self._end(now, task_id, TaskState.EXPIRED, reason, "W3B-3006")
+        for task_id in facts.accounts.proven:
+            async with self._ledger.reading() as session:
+                found = await attempts.assurance_of(session, await get_task(session, task_id))
+            if found.verdict is not Verdict.MISSING:
+                async with self._ledger.transaction() as session:
+                    await attempts.reach(session, now, task_id, self._ended)
+        for task_id in facts.accounts.lost:
+            async with self._ledger.transaction() as session:
+                await attempts.recount(session, now, task_id, self._limits, self._ended)
+        for attempt_id, fence, state in facts.accounts.dropped:
+            await self._supersede(now, attempt_id, fence, f"task is {state}")
+
+    async def lose(self, now: int, attempt: LeasedAttempt, target: AttemptState, *, reason: str, code: str) -> bool:
         """End an attempt as LOST or REJECTED; False when another room ended it first."""
-        now = self._ledger.clock()
         try:
             async with self._ledger.transaction() as session:
                 await attempts.lose(
@@ -62,109 +142,78 @@ class Rounds:
         log.info("attempt ended", attempt=attempt.id, target=target.value, code=code, reason=reason)
         return True
 
-    async def supersede(self, attempt: LeasedAttempt) -> None:
+    async def supersede(self, now: int, attempt: LeasedAttempt) -> None:
         """Take the lease from an attempt whose task ended."""
-        await self._supersede(attempt.id, attempt.fence, f"task is {attempt.task_state}")
+        await self._supersede(now, attempt.id, attempt.fence, f"task is {attempt.task_state}")
 
-    async def _supersede(self, attempt_id: int, fence: int, reason: str) -> None:
+    async def _supersede(self, now: int, attempt_id: int, fence: int, reason: str) -> None:
         try:
             async with self._ledger.transaction() as session:
-                await move_attempt(
-                    session, self._ledger.clock(), attempt_id, fence, AttemptState.SUPERSEDED, reason=reason
-                )
+                await move_attempt(session, now, attempt_id, fence, AttemptState.SUPERSEDED, reason=reason)
         except Conflict as error:
             log.info("attempt ended before", attempt=attempt_id, reason=str(error))
 
-    async def renew(
-        self,
-        now: int,
-        leased: Iterable[LeasedAttempt],
-        workers: dict[str, Worker],
-        *,
-        held: frozenset[int],
-        proving_since: dict[int, int],
-    ) -> None:
-        """Renew the leases whose workers are heard, and write stages and progress, in one transaction a round.
-
-        `held` are the attempts that a worker proves or whose report is being recorded, `proving_since` when each began.
-        A lease is renewed once a third of it is gone: a write for each ping would tell nothing more.
-        """
-        due = []
-        for attempt in leased:
-            worker = workers.get(attempt.prover_id)
-            if worker is None or not is_heard(now, worker.heard_at, self._limits):
-                continue
-            if attempt.state is AttemptState.PROVING and attempt.id not in held:
-                continue  # nobody has it any more: it runs out
-            until = renewed_until(now, proving_since.get(attempt.id), attempt.deadline_at, self._limits)
-            is_mine = worker.attempt_id == attempt.id
-            stage, progress = (
-                (worker.stage, worker.progress) if is_mine and worker.stage else (attempt.stage, attempt.progress)
-            )
-            is_old = until - attempt.lease_expires_at > self._limits.lease_ms // 3
-            if is_old or stage != attempt.stage or abs(progress - attempt.progress) >= PROGRESS_STEP:
-                until = max(until, attempt.lease_expires_at)
-                due.append((attempt, {"lease_expires_at": until, "stage": stage, "progress": progress}))
-        if not due:
-            return
-        async with self._ledger.transaction() as session:
-            for attempt, values in due:
-                await session.exec(
-                    update(AttemptRow)
-                    .where(
-                        col(AttemptRow.id) == attempt.id,
-                        col(AttemptRow.fence) == attempt.fence,
-                        col(AttemptRow.state) == attempt.state.value,
-                    )
-                    .values(heartbeat_at=workers[attempt.prover_id].heard_at, **values)
-                )
-
-    async def assign(self, now: int, leases: Iterable[Lease], addresses: dict[str, str]) -> list[Lease]:
-        """Record the leases, all in one transaction each; return those that took."""
-        taken = []
-        for lease in leases:
-            try:
-                async with self._ledger.transaction() as session:
-                    await attempts.assign(session, now, lease, addresses[lease.prover_id])
-            except W3bstreamError as error:
-                log.warning("lease not taken", task=lease.task_id, prover=lease.prover_id, reason=str(error))
-                continue
-            taken.append(lease)
-        return taken
-
-    async def expire_overdue(self, now: int) -> None:
-        """End tasks whose deadline passed."""
-        async with self._ledger.reading() as session:
-            overdue = await snapshot.overdue_tasks(session, now)
-        for task_id in overdue:
-            await self._end(
-                task_id, TaskState.EXPIRED, "the deadline passed before enough proofs were made", "W3B-3006"
-            )
-
-    async def _end(self, task_id: str, target: TaskState, reason: str, code: str) -> None:
+    async def _end(self, now: int, task_id: str, target: TaskState, reason: str, code: str) -> None:
         try:
             async with self._ledger.transaction() as session:
-                now = self._ledger.clock()
                 await attempts.end_task(session, now, task_id, target, self._ended, reason=reason, code=code)
         except Conflict as error:
             log.info("task moved before", task=task_id, reason=str(error))
 
-    async def settle_accounts(self, now: int) -> None:
-        """What other rooms' transitions leave to us: judge proofs, count rejected ones, drop those of ended tasks."""
-        async with self._ledger.reading() as session:
-            proven = [
-                task_id
-                for task_id in await snapshot.proven_open_tasks(session)
-                if (await attempts.assurance_of(session, await get_task(session, task_id))).verdict
-                is not Verdict.MISSING
-            ]
-            miscounted = await snapshot.miscounted_tasks(session)
-            dropped = await snapshot.proofs_of_ended_tasks(session)
-        for task_id in proven:
-            async with self._ledger.transaction() as session:
-                await attempts.reach(session, now, task_id, self._ended)
-        for task_id in miscounted:
-            async with self._ledger.transaction() as session:
-                await attempts.recount(session, now, task_id, self._limits, self._ended)
-        for attempt_id, fence, state in dropped:
-            await self._supersede(attempt_id, fence, f"task is {state}")
+    async def proving_tasks(
+        self, attempts_: Sequence[LeasedAttempt], addresses: Mapping[str, str]
+    ) -> list[ProvingTask | W3bstreamError]:
+        """What the attempts' workers need; an error where it cannot be made."""
+        wanted = [Wanted(each.task_id, each.program_id, addresses[each.prover_id]) for each in attempts_]
+        return await self._ledger.read(
+            lambda connection: load_proving_tasks(connection, self._domain, self.book, wanted)
+        )
+
+    async def waiting(self, now: int, depth: int) -> tuple[list[OpenTask], dict[str, tuple[str, ...]], bool]:
+        """`snapshot.waiting_tasks`."""
+        return await self._ledger.read(
+            lambda connection: snapshot.waiting_tasks(connection, now, self._limits, self.book, depth)
+        )
+
+    async def hedged(self, tasks: Iterable[str]) -> frozenset[tuple[str, str]]:
+        """(task, kind) of these tasks that have had a hedge."""
+        asked = sorted(set(tasks))
+        return await self._ledger.read(lambda connection: snapshot.hedged(connection, asked))
+
+    async def write(self, now: int, writes: Writes, addresses: Mapping[str, str]) -> Written:
+        """Write what a round decided."""
+        if not writes:
+            return Written()
+
+        def work(connection: Connection) -> Written:
+            set_attempts(connection, writes.renewals)
+            moved, unmoved = move_attempts(connection, now, writes.starts)
+            wanted = [_attempt(lease, addresses[lease.prover_id]) for lease in writes.leases]
+            added, refused = add_attempts(connection, now, wanted)
+            for refusal in (*unmoved, *refused):
+                log.info("moved before", what=refusal.id, reason=str(refusal.error))
+            write_changes(connection, now, writes.statuses)
+            ids = {(attempt.task_id, attempt.prover_id): attempt_id for attempt, attempt_id, _ in added}
+            leased = [(lease, ids.get((lease.task_id, lease.prover_id))) for lease in writes.leases]
+            return Written(
+                frozenset(each.id for each in moved),
+                tuple((lease, attempt_id) for lease, attempt_id in leased if attempt_id is not None),
+            )
+
+        return await self._ledger.write(work)
+
+
+def _attempt(lease: Lease, address: str) -> NewAttempt:
+    what = "leased as a second attempt" if lease.is_hedge else "leased"
+    return NewAttempt(
+        task_id=lease.task_id,
+        project_id=lease.project_id,
+        kind=lease.kind,
+        program_id=lease.program_id,
+        prover_id=lease.prover_id,
+        prover_address=address,
+        lease_expires_at=lease.expires_at,
+        deadline_at=lease.deadline_at,
+        hedge=lease.is_hedge,
+        reason=f"{what} to {lease.prover_id}",
+    )

@@ -1,41 +1,48 @@
 """Matching: which task goes to which prover, as one pure function.
 
 Rules, in this order:
-1. Only an Idle prover that is not draining, of a kind that the task wants, gets a lease; one lease a prover.
+1. Only a prover that is there, not draining, with room, of a kind that the task wants, gets a lease. It has room for one
+   lease, or for several where its tasks are measured to be tiny (`pace.py`).
 2. A task waits for `next_attempt_at`, ends at `deadline_at`, and has at most `attempt_cap` lost attempts.
 3. Among projects the one with the fewest leases goes first, then the one that was served longest ago: ten thousand
    tasks of one project cannot hold back another's only one.
 4. Within a project the earliest deadline goes first.
-5. The prover that was idle longest takes it; one that failed this task before only when no other is idle.
+5. The prover with the fewest leases takes it, among those the one that was idle longest; one that failed this task
+   before only when no other has room.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 
 from coordinator.scheduling.assurance import wanted_kinds
 from coordinator.scheduling.retry import is_exhausted
-from coordinator.scheduling.values import History, Lease, Limits, OpenTask, Prover, ProverStatus
+from coordinator.scheduling.values import History, Lease, Limits, OpenTask, Prover
 
 
 def is_due(now: int, task: OpenTask, limits: Limits) -> bool:
-    """Whether the task may be given to a prover now."""
-    return task.next_attempt_at <= now < task.deadline_at and not is_exhausted(task.attempts_used, limits)
+    """Whether the task may be given to a prover now. A wait longer than the longest backoff was written by a clock that
+    was set back since: it is over."""
+    waits = 0 < task.next_attempt_at - now <= limits.backoff_most_ms
+    return not waits and now < task.deadline_at and not is_exhausted(task.attempts_used, limits)
 
 
-def choose_prover(task_id: str, idle: Sequence[Prover], history: History) -> Prover:
-    """The best of the idle provers (one or more) of a kind: rule 5."""
+def choose_prover(
+    task_id: str, provers: Sequence[Prover], history: History, given: Mapping[str, int] | None = None
+) -> Prover:
+    """The best of the provers with room (one or more) of a kind: rule 5. `given` counts leases given just now."""
     failed = history.failed_by.get(task_id, ())
+    new = given or {}
 
-    def rank(prover: Prover) -> tuple[int, int, str]:
+    def rank(prover: Prover) -> tuple[int, int, int, str]:
         last_failure = len(failed) - failed[::-1].index(prover.id) if prover.id in failed else 0
-        return last_failure, prover.idle_since, prover.id
+        return last_failure, prover.held + new.get(prover.id, 0), prover.idle_since, prover.id
 
-    return min(idle, key=rank)
+    return min(provers, key=rank)
 
 
-def lease_for(now: int, task: OpenTask, prover: Prover, limits: Limits) -> Lease:
+def lease_for(now: int, task: OpenTask, prover: Prover, limits: Limits, *, is_hedge: bool = False) -> Lease:
     """The lease with its two times; the deadline never lies after the task's."""
     deadline = min(task.deadline_at, now + limits.attempt_ms + limits.settle_ms)
     return Lease(
@@ -45,21 +52,31 @@ def lease_for(now: int, task: OpenTask, prover: Prover, limits: Limits) -> Lease
         prover_id=prover.id,
         expires_at=min(deadline, now + limits.lease_ms),
         deadline_at=deadline,
+        program_id=task.program_ids.get(prover.kind, ""),
+        is_hedge=is_hedge,
     )
 
 
-def _idle_by_kind(provers: Iterable[Prover]) -> dict[str, list[Prover]]:
-    idle: dict[str, list[Prover]] = defaultdict(list)
-    for prover in provers:
-        if prover.status is ProverStatus.IDLE and not prover.draining:
-            idle[prover.kind].append(prover)
-    return idle
+class _Room:
+    """The provers with room by kind, while leases are given."""
 
+    def __init__(self, provers: Iterable[Prover]) -> None:
+        self.by_kind: dict[str, list[Prover]] = defaultdict(list)
+        self._given: Counter[str] = Counter()
+        for prover in provers:
+            if prover.room > 0:
+                self.by_kind[prover.kind].append(prover)
 
-def _startable(task: OpenTask, live: frozenset[str], idle: dict[str, list[Prover]]) -> str | None:
-    """The first wanted kind that an idle prover has."""
-    kinds, missing = wanted_kinds(task.kinds, task.threshold, live)
-    return next((kind for kind in kinds if idle.get(kind)), None) if missing else None
+    def __bool__(self) -> bool:
+        return any(self.by_kind.values())
+
+    def take(self, task_id: str, kind: str, history: History) -> Prover:
+        """The best prover of the kind, with one place less."""
+        prover = choose_prover(task_id, self.by_kind[kind], history, self._given)
+        self._given[prover.id] += 1
+        if self._given[prover.id] >= prover.room:
+            self.by_kind[kind].remove(prover)
+        return prover
 
 
 class _Queue:
@@ -69,13 +86,17 @@ class _Queue:
         self._tasks = sorted(tasks, key=lambda task: (task.deadline_at, task.id))
         self._live = {task.id: task.live_kinds for task in self._tasks}
 
-    def next(self, idle: dict[str, list[Prover]]) -> tuple[OpenTask, str] | None:
+    def next(self, by_kind: Mapping[str, list[Prover]]) -> tuple[OpenTask, str] | None:
         """The first task with a kind to start, and the kind; the kind counts as live from then on."""
-        for task in self._tasks:
-            kind = _startable(task, self._live[task.id], idle)
-            if kind is not None:
-                self._live[task.id] |= {kind}
-                return task, kind
+        for at, task in enumerate(self._tasks):
+            kinds, missing = wanted_kinds(task.kinds, task.threshold, self._live[task.id])
+            kind = next((kind for kind in kinds if by_kind.get(kind)), None) if missing else None
+            if kind is None:
+                continue
+            self._live[task.id] |= {kind}
+            if missing == 1:
+                del self._tasks[: at + 1]  # those before it cannot start in this round: room only becomes less
+            return task, kind
         return None
 
 
@@ -83,7 +104,7 @@ def plan(
     now: int, tasks: Iterable[OpenTask], provers: Iterable[Prover], history: History, limits: Limits
 ) -> list[Lease]:
     """The leases to give now. Deterministic: the same values give the same leases, in the order of their choice."""
-    idle = _idle_by_kind(provers)
+    room = _Room(provers)
     by_project: dict[int, list[OpenTask]] = defaultdict(list)
     for task in tasks:
         if is_due(now, task, limits):
@@ -91,17 +112,13 @@ def plan(
     queues = {project: _Queue(due) for project, due in by_project.items()}
     in_flight = {project: history.in_flight.get(project, 0) for project in queues}
     leases: list[Lease] = []
-    while queues and any(idle.values()):
+    while queues and room:
         project = min(queues, key=lambda each: (in_flight[each], history.served_at.get(each, 0), each))
-        found = queues[project].next(idle)
+        found = queues[project].next(room.by_kind)
         if found is None:
-            del queues[
-                project
-            ]  # idle provers only become fewer: what cannot start now cannot start later in this round
+            del queues[project]  # room only becomes less: what cannot start now cannot start later in this round
             continue
         task, kind = found
-        prover = choose_prover(task.id, idle[kind], history)
-        idle[kind].remove(prover)
         in_flight[project] += 1
-        leases.append(lease_for(now, task, prover, limits))
+        leases.append(lease_for(now, task, room.take(task.id, kind, history), limits))
     return leases

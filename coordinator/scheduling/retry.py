@@ -27,3 +27,13 @@ def next_delay_ms(attempts_used: int, task_id: str, limits: Limits) -> int:
 def is_exhausted(attempts_used: int, limits: Limits) -> bool:
     """Whether the task may be tried no more."""
     return attempts_used >= limits.attempt_cap
+
+
+def counted_losses(lost: int, interrupted: int, limits: Limits) -> int:
+    """Lost attempts that count against the cap.
+
+    Parameters: `lost` are those that the attempt itself or its prover is the reason of (every time-out is one);
+    `interrupted` those that the coordinator broke off. The first `interruption_cap` of these cost the task nothing;
+    later ones do, so that a task which brings its coordinator down every time comes to an end.
+    """
+    return lost + max(0, interrupted - limits.interruption_cap)

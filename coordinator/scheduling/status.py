@@ -8,13 +8,13 @@ MISSED_HEARTBEATS = 3
 """So many missed heartbeats make a prover Offline."""
 
 
-def is_heard(now: int, heartbeat_at: int, limits: Limits) -> bool:
-    """Whether the last heartbeat is young enough."""
-    return now - heartbeat_at < MISSED_HEARTBEATS * limits.heartbeat_ms
+def is_heard(now: int, heard: int | None, limits: Limits) -> bool:
+    """Whether the last heartbeat is young enough; both times on the steady clock, None for never heard."""
+    return heard is not None and now - heard < MISSED_HEARTBEATS * limits.heartbeat_ms
 
 
 def prover_status(
-    now: int, *, ready: bool, heartbeat_at: int, draining: bool, leased: bool, limits: Limits
+    now: int, *, ready: bool, heard: int | None, draining: bool, leased: bool, limits: Limits
 ) -> tuple[ProverStatus, str]:
     """The status and the reason for it, in words.
 
@@ -22,7 +22,7 @@ def prover_status(
     is not heard of is Offline even under a lease: the lease runs out by itself. A draining one is Offline once its
     lease is over.
     """
-    if not is_heard(now, heartbeat_at, limits):
+    if not is_heard(now, heard, limits):
         return ProverStatus.OFFLINE, "no heartbeat"
     if not ready:
         return ProverStatus.OFFLINE, "worker is starting"

@@ -32,10 +32,24 @@ class Limits:
     """Time that the on-chain deadline leaves for the assignment and the settlement, on top of `attempt_ms`."""
     attempt_cap: int = 5
     """Attempts that a task may lose before it fails."""
+    interruption_cap: int = 20
+    """Attempts that the coordinator itself may break off (its restarts, a worker killed for another's sake) before such
+    ones count against the cap too."""
     backoff_first_ms: int = 1_000
     """Wait after the first lost attempt."""
     backoff_most_ms: int = 60_000
     """Longest wait between two attempts."""
+    queue_ms: int = 100
+    """So much measured work a worker may hold at once; a program whose tasks take more than half of it gets one task at
+    a time."""
+    queue_most: int = 128
+    """Most leases of one worker, however tiny its tasks are."""
+    hedge_share: float = 0.1
+    """Part of the running attempts that may be hedges (one is always allowed); 0 turns hedging off."""
+    hedge_floor_ms: int = 5_000
+    """No attempt is hedged before it ran so long."""
+    hedge_samples: int = 20
+    """Finished attempts of a kind and program that must be known before p95 means anything."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +66,11 @@ class OpenTask:
     next_attempt_at: int = 0
     """No new attempt before."""
     attempts_used: int = 0
-    """Attempts that ended LOST or REJECTED."""
+    """Lost attempts, as far as they count."""
     live_kinds: frozenset[str] = frozenset()
     """Kinds with an attempt under way or proven: they need none now."""
+    program_ids: Mapping[str, str] = field(default_factory=dict)
+    """The program of each kind, 0x hex."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +83,17 @@ class Prover:
     draining: bool = False
     idle_since: int = 0
     """When it last became Idle."""
+    held: int = 0
+    """Leases that it has."""
+    depth: int = 1
+    """Leases that it may have: more than one where its tasks are tiny."""
+
+    @property
+    def room(self) -> int:
+        """Leases that it may take now."""
+        if self.draining or self.status is ProverStatus.OFFLINE:
+            return 0
+        return self.depth - max(self.held, int(self.status is ProverStatus.BUSY))
 
 
 @dataclass(frozen=True)
@@ -93,3 +120,7 @@ class Lease:
     """The lease is lost then unless it is renewed."""
     deadline_at: int
     """The attempt's deadline, the one that is written on chain."""
+    program_id: str = ""
+    """What is to be proven, 0x hex."""
+    is_hedge: bool = False
+    """A second attempt beside one that takes long."""

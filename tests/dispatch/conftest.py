@@ -13,8 +13,8 @@ from coordinator.dispatch.ray_runtime import start_ray, stop_ray
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = World(tmp_path)
+async def world(tmp_path: Path, ledger_url: str) -> AsyncIterator[World]:
+    made = World(tmp_path, ledger_url=ledger_url)
     await made.create()
     await made.project()
     yield made

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from dispatch_provers import ARTIFACT, HashProver, OtherHashProver
 from eth_abi.abi import encode as abi_encode
-from sqlmodel import SQLModel, col, select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.dispatch.dispatcher import Dispatcher
+from coordinator.dispatch.following import ClusterPool
 from coordinator.dispatch.pool import ProverPool
 from coordinator.dispatch.proving_task import to_hex
 from coordinator.ledger.store import Ledger, enqueue_tx
@@ -32,6 +33,7 @@ from coordinator.scheduling.values import Limits
 from coordinator.settings import Settings
 from provers.protocol import Program, Prover
 from verifier.commitment import POSEIDON_BN254_V1
+from verifier.completeness import Completeness
 from verifier.reading import DeviceKey, KeyType
 from verifier.statement import Domain, Opening, program_id, task_id
 
@@ -43,13 +45,18 @@ PROVERS: dict[str, type[HashProver]] = {"test.hash": HashProver, "test.other": O
 
 
 class World:
-    """One installation: its home folder, its ledger, and the programs of the two test kinds."""
+    """One installation: its home folder, its ledger, and the programs of the two test kinds.
 
-    def __init__(self, home: Path, kinds: tuple[str, ...] = ("test.hash",), workers: int = 2) -> None:
+    Parameters: `ledger_url` is a ledger of its own; SQLite in `home` when it is empty.
+    """
+
+    def __init__(
+        self, home: Path, kinds: tuple[str, ...] = ("test.hash",), workers: int = 2, ledger_url: str = ""
+    ) -> None:
         self.home = home
         self.kinds = kinds
-        self.ledger = Ledger.at(home / "ledger.db")
-        self.settings = Settings(home=home, provers=workers)
+        self.settings = Settings(home=home, provers=workers, ledger_url=ledger_url)
+        self.ledger = Ledger(self.settings.ledger)
         self.provers: dict[str, Prover] = {kind: PROVERS[kind]() for kind in kinds}
         self.programs = {}
         for kind in kinds:
@@ -62,7 +69,9 @@ class World:
     def behave(self, behaviour: str, kind: str = "test.hash") -> None:
         (self.programs[kind].folder / "behaviour").write_text(behaviour)
 
-    def dispatcher(self, pool: ProverPool, limits: Limits = FAST) -> Dispatcher:
+    def dispatcher(
+        self, pool: ProverPool, limits: Limits = FAST, cluster: ClusterPool | None = None
+    ) -> Dispatcher:
         async def on_ended(_session: object, _now: int, task: TaskRow) -> None:
             self.ended.append((task.id, task.state))
 
@@ -77,11 +86,11 @@ class World:
             entries=entries,
             limits=limits,
             on_task_ended=on_ended,
+            cluster=cluster,
         )
 
     async def create(self) -> None:
-        async with self.ledger.engine.begin() as connection:
-            await connection.run_sync(SQLModel.metadata.create_all)
+        await self.ledger.migrate()
 
     async def project(self, project_id: int = 1, threshold: int = 1) -> None:
         now = self.ledger.clock()
@@ -134,7 +143,7 @@ class World:
             POSEIDON_BN254_V1.readings_root(readings, CAPACITY),
             POSEIDON_BN254_V1.device_set_root([KEY.registration()]),
         )
-        opening = Opening(*roots, start, start + CAPACITY, CAPACITY)
+        opening = Opening(*roots, start, start + CAPACITY, CAPACITY, Completeness())
         name = to_hex(task_id(project_id, 1, start, start + CAPACITY))
         async with self.ledger.transaction() as session:
             session.add(

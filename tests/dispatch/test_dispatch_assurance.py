@@ -13,8 +13,8 @@ from coordinator.dispatch.inline_pool import InlinePool
 
 
 @pytest.fixture
-async def two_kinds(tmp_path: Path) -> AsyncIterator[Service]:
-    world = World(tmp_path, ("test.hash", "test.other"), workers=1)
+async def two_kinds(tmp_path: Path, ledger_url: str) -> AsyncIterator[Service]:
+    world = World(tmp_path, ("test.hash", "test.other"), workers=1, ledger_url=ledger_url)
     await world.create()
     await world.project(threshold=2)
     async with AsyncExitStack() as stack:

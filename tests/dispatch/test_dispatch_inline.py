@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -164,7 +165,7 @@ async def test_a_report_under_an_old_fence_is_recorded_and_has_no_effect(world: 
         Failed(attempt.prover_id, attempt.id, attempt.fence - 1, Refused("W3B-4080", "stale")),
         Proved(attempt.prover_id, attempt.id, attempt.fence + 1, None),  # type: ignore[arg-type]
     ):
-        await dispatcher.handle(report)
+        await dispatcher.handle([report])
     assert await world.states(name) == ["PROVING"]
     late = [event for event in await world.events(name) if event.code == "W3B-3002"]
     assert len(late) == 2
@@ -181,7 +182,7 @@ async def test_a_report_after_the_attempt_was_lost_is_recorded_and_has_no_effect
     first, second = await world.attempts(name)
     before = await world.get_task(name)
     assert first.id is not None
-    await dispatcher.handle(Failed(first.prover_id, first.id, first.fence, Refused("W3B-4080", "too late")))
+    await dispatcher.handle([Failed(first.prover_id, first.id, first.fence, Refused("W3B-4080", "too late"))])
     assert await world.states(name) == ["LOST", "PROVED"]
     assert [e.attempt_id for e in await world.events(name) if e.code == "W3B-3002"] == [first.id]
     assert await world.get_task(name) == before
@@ -319,12 +320,12 @@ class Forgetful(InlinePool):
 
     lost = 0
 
-    async def next_event(self) -> PoolEvent:
-        event = await super().next_event()
-        if isinstance(event, Proved) and not self.lost:
+    async def next_events(self) -> Sequence[PoolEvent]:
+        events = await super().next_events()
+        if not self.lost and any(isinstance(event, Proved) for event in events):
             self.lost += 1
-            return await super().next_event()
-        return event
+            return [event for event in events if not isinstance(event, Proved)]
+        return events
 
 
 async def test_an_attempt_whose_report_was_lost_runs_out_and_the_task_is_proven_again(

@@ -25,8 +25,9 @@ from coordinator.dispatch.results import check_proof, clean_seconds
 from coordinator.settings import Settings
 from provers.programs_index import find_program, installed_programs, read_program
 from provers.protocol import Program, Proof, ProvingTask
-from provers.worker import ProverWorker, load_prover
+from provers.worker import Outcome, ProverWorker, Work, load_prover
 from verifier.commitment import POSEIDON_BN254_V1
+from verifier.completeness import Completeness
 from verifier.errors import InvalidInput, NotFound, Refused, W3bstreamError
 from verifier.statement import Opening, program_id, task_id
 
@@ -40,7 +41,14 @@ def program(tmp_path: Path) -> Program:
 def proving_task(program: Program) -> ProvingTask:
     readings = (KEY.sign(1, 1, 1, b"\x00\x00\x00\x14"), KEY.sign(1, 2, 2, b"\x00\x00\x00\x16"))
     devices = (KEY.registration(),)
-    opening = Opening(POSEIDON_BN254_V1.readings_root(readings, 2), POSEIDON_BN254_V1.device_set_root(devices), 1, 3, 2)
+    opening = Opening(
+        POSEIDON_BN254_V1.readings_root(readings, 2),
+        POSEIDON_BN254_V1.device_set_root(devices),
+        1,
+        3,
+        2,
+        Completeness(),
+    )
     prepared = HashProver().prepare(program, lambda stage, done: None)
     return ProvingTask(DOMAIN, 1, 1, task_id(1, 1, 1, 3), opening, prepared.program_id, b"\x44" * 20, readings, devices)
 
@@ -162,30 +170,34 @@ def test_a_prover_that_is_not_there_is_named(kind: str, entry: str) -> None:
         load_prover(kind, entry)
 
 
-def test_a_worker_proves_reports_and_refuses_a_second_task(program: Program, proving_task: ProvingTask) -> None:
+def test_a_worker_proves_one_after_the_other_and_reports(program: Program, proving_task: ProvingTask) -> None:
     worker = ProverWorker("w", "test.hash", "dispatch_provers:HashProver")
-    early = worker.prove(1, 1, proving_task)
-    assert isinstance(early, W3bstreamError)
+    (early,) = worker.prove([Work(1, 1, proving_task)])
+    assert isinstance(early.result, W3bstreamError)
     prepared = worker.prepare((program,))
     assert not isinstance(prepared, W3bstreamError)
     assert [each.trust for each in prepared] == ["test only"]
     (program.folder / "behaviour").write_text("once:hang")
-    outcomes: list[object] = []
-    thread = threading.Thread(target=lambda: outcomes.append(worker.prove(7, 3, proving_task)))
-    thread.start()
+    outcomes: list[Outcome] = []
+    first = threading.Thread(target=lambda: worker.prove([Work(7, 3, proving_task)], outcomes.append))
+    first.start()
     while worker.ping().stage != "prove":
-        thread.join(0.01)
+        first.join(0.01)
     assert (worker.ping().attempt_id, worker.ping().fence, worker.ping().progress) == (7, 3, 0.5)
-    second = worker.prove(8, 1, proving_task)
-    assert isinstance(second, W3bstreamError)
-    assert second.code == "W3B-3001"
+    unknown = replace(proving_task, program_id=b"\x00" * 32)
+    works = [Work(8, 1, proving_task), Work(9, 5, unknown), Work(10, 2, proving_task)]
+    second = threading.Thread(target=lambda: worker.prove(works, outcomes.append))
+    second.start()
+    second.join(0.1)
+    assert outcomes == [], "the second call waits for the first"
     (program.folder / "go").touch()
-    thread.join(10)
-    assert isinstance(outcomes[0], Proof)
+    first.join(10)
+    second.join(10)
+    assert [(each.attempt_id, each.fence) for each in outcomes] == [(7, 3), (8, 1), (9, 5), (10, 2)]
+    assert [isinstance(each.result, Proof) for each in outcomes] == [True, True, False, True]
+    assert getattr(outcomes[2].result, "code", "") == "W3B-2005", "one error leaves the others alone"
+    assert all(each.seconds > 0 for each in outcomes)
     assert worker.ping().attempt_id is None
-    unknown = worker.prove(9, 1, replace(proving_task, program_id=b"\x00" * 32))
-    assert isinstance(unknown, W3bstreamError)
-    assert unknown.code == "W3B-2005"
 
 
 @pytest.fixture

@@ -190,13 +190,13 @@ async def test_sockets_are_on_loopback_only(world: World, service: Service, pool
     assert os.environ["RAY_AUTH_TOKEN_PATH"] == str(token)
 
 
-async def test_coordinator_killed(tmp_path: Path) -> None:
+async def test_coordinator_killed(tmp_path: Path, ledger_url: str) -> None:
     """When the coordinator's process is killed in the middle of a proof, the next one proves every task exactly
     once."""
-    world = World(tmp_path)
+    world = World(tmp_path, ledger_url=ledger_url)
     world.behave("hang")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(SOURCE_ROOT), str(HERE)))}
-    command = [sys.executable, str(HERE / "dispatch_process.py"), str(tmp_path), "5"]
+    command = [sys.executable, str(HERE / "dispatch_process.py"), str(tmp_path), "5", ledger_url]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         names = [process.stdout.readline().strip() for _ in range(5)]

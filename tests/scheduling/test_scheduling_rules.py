@@ -83,9 +83,7 @@ def test_an_unknown_kind_under_way_does_not_count_against_what_is_missing() -> N
 def test_status_follows_from_heartbeat_readiness_lease_and_drain(
     age: int, ready: bool, draining: bool, leased: bool
 ) -> None:
-    status, reason = prover_status(
-        NOW, ready=ready, heartbeat_at=NOW - age, draining=draining, leased=leased, limits=LIMITS
-    )
+    status, reason = prover_status(NOW, ready=ready, heard=NOW - age, draining=draining, leased=leased, limits=LIMITS)
     heard = age < 3 * LIMITS.heartbeat_ms
     assert is_heard(NOW, NOW - age, LIMITS) is heard
     if not heard or not ready:

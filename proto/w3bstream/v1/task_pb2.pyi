@@ -80,6 +80,42 @@ class OutputField(_message.Message):
 Global___OutputField: _TypeAlias = OutputField  # noqa: Y015
 
 @_typing.final
+class Completeness(_message.Message):
+    """What a window lacks; docs/reference/encodings.md §2.1. The task's inputs commit to it, every public output ends with it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MISSING_FIELD_NUMBER: _builtins.int
+    DUPLICATES_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    REORDERED_FIELD_NUMBER: _builtins.int
+    missing: _builtins.int
+    """Sequence numbers between two of a device's readings in the window that are not in it; 2^63 - 1 means that many or
+    more. Proven where the task's provenance is "in-proof".
+    """
+    duplicates: _builtins.int
+    """Messages in the window's positions that repeat an accepted reading. Stated by the coordinator, as are the next two."""
+    late: _builtins.int
+    """Readings that came when a higher sequence of their device was in an earlier window."""
+    reordered: _builtins.int
+    """Readings that came when a higher sequence of their device was there already, late ones included."""
+    def __init__(
+        self,
+        *,
+        missing: _builtins.int = ...,
+        duplicates: _builtins.int = ...,
+        late: _builtins.int = ...,
+        reordered: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicates", b"duplicates", "late", b"late", "missing", b"missing", "reordered", b"reordered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Completeness: _TypeAlias = Completeness  # noqa: Y015
+
+@_typing.final
 class Task(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -106,7 +142,9 @@ class Task(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
+    REQUEUES_FIELD_NUMBER: _builtins.int
     FIRST_READING_AT_FIELD_NUMBER: _builtins.int
+    COMPLETENESS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """32 bytes, 0x hex."""
     project_id: _builtins.int
@@ -136,6 +174,8 @@ class Task(_message.Message):
     block_number: _builtins.int
     dapp: _builtins.str
     """What became of the dApp's callback: "", "processed" or "failed"."""
+    requeues: _builtins.int
+    """How often an operator put it back after it FAILED or EXPIRED."""
     @_builtins.property
     def result(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutputField]:
         """public_output decoded by the program's manifest."""
@@ -150,6 +190,8 @@ class Task(_message.Message):
     def first_reading_at(self) -> _timestamp_pb2.Timestamp:
         """When the window's first reading was in the ledger."""
 
+    @_builtins.property
+    def completeness(self) -> Global___Completeness: ...
     def __init__(
         self,
         *,
@@ -176,11 +218,13 @@ class Task(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         deadline: _timestamp_pb2.Timestamp | None = ...,
+        requeues: _builtins.int = ...,
         first_reading_at: _timestamp_pb2.Timestamp | None = ...,
+        completeness: Global___Completeness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deadline", b"deadline", "first_reading_at", b"first_reading_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completeness", b"completeness", "created_at", b"created_at", "deadline", b"deadline", "first_reading_at", b"first_reading_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "code", b"code", "count", b"count", "created_at", b"created_at", "dapp", b"dapp", "deadline", b"deadline", "device_set_root", b"device_set_root", "finality_source", b"finality_source", "first_reading_at", b"first_reading_at", "id", b"id", "inputs", b"inputs", "output", b"output", "project_id", b"project_id", "project_version", b"project_version", "provenance", b"provenance", "public_output", b"public_output", "readings_root", b"readings_root", "reason", b"reason", "result", b"result", "state", b"state", "transaction_hash", b"transaction_hash", "updated_at", b"updated_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "code", b"code", "completeness", b"completeness", "count", b"count", "created_at", b"created_at", "dapp", b"dapp", "deadline", b"deadline", "device_set_root", b"device_set_root", "finality_source", b"finality_source", "first_reading_at", b"first_reading_at", "id", b"id", "inputs", b"inputs", "output", b"output", "project_id", b"project_id", "project_version", b"project_version", "provenance", b"provenance", "public_output", b"public_output", "readings_root", b"readings_root", "reason", b"reason", "requeues", b"requeues", "result", b"result", "state", b"state", "transaction_hash", b"transaction_hash", "updated_at", b"updated_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -225,6 +269,7 @@ class Attempt(_message.Message):
     PROOF_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
+    HEDGE_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     kind: _builtins.str
     prover_id: _builtins.str
@@ -241,6 +286,8 @@ class Attempt(_message.Message):
     reason: _builtins.str
     program_id: _builtins.str
     proof: _builtins.bytes
+    hedge: _builtins.bool
+    """A second attempt, made because the first took longer than p95."""
     @_builtins.property
     def seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Time by stage, in seconds."""
@@ -267,10 +314,11 @@ class Attempt(_message.Message):
         proof: _builtins.bytes = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
+        hedge: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "fence", b"fence", "id", b"id", "kind", b"kind", "program_id", b"program_id", "progress", b"progress", "proof", b"proof", "prover_address", b"prover_address", "prover_id", b"prover_id", "reason", b"reason", "seconds", b"seconds", "stage", b"stage", "state", b"state", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "fence", b"fence", "hedge", b"hedge", "id", b"id", "kind", b"kind", "program_id", b"program_id", "progress", b"progress", "proof", b"proof", "prover_address", b"prover_address", "prover_id", b"prover_id", "reason", b"reason", "seconds", b"seconds", "stage", b"stage", "state", b"state", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -291,7 +339,7 @@ class Transaction(_message.Message):
     purpose: _builtins.str
     """record, assign or settle."""
     state: _builtins.str
-    """QUEUED, SENT, MINED, FINAL or REFUSED."""
+    """QUEUED, SENT, MINED, SAFE, FINAL or REFUSED; ChainService has its steps."""
     block_number: _builtins.int
     gas_used: _builtins.int
     code: _builtins.str
@@ -334,7 +382,7 @@ class TaskEvent(_message.Message):
     task_id: _builtins.str
     project_id: _builtins.int
     subject: _builtins.str
-    """"task" or "attempt"."""
+    """"task", "attempt" or "rerun"."""
     attempt_id: _builtins.int
     source: _builtins.str
     target: _builtins.str
@@ -578,6 +626,356 @@ class CancelTaskRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelTaskRequest: _TypeAlias = CancelTaskRequest  # noqa: Y015
+
+@_typing.final
+class RequeueTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    reason: _builtins.str
+    """Why; it stands in the timeline."""
+    @_builtins.property
+    def deadline(self) -> _timestamp_pb2.Timestamp:
+        """Unset: the old deadline, or where it has passed as long again as the task had at first."""
+
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        deadline: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "reason", b"reason", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequeueTaskRequest: _TypeAlias = RequeueTaskRequest  # noqa: Y015
+
+@_typing.final
+class RequeueTasksRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.int
+    code: _builtins.str
+    """Only tasks that ended with this code, such as "W3B-3005"; empty for all."""
+    reason: _builtins.str
+    @_builtins.property
+    def deadline(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.int = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        deadline: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "deadline", b"deadline", "project_id", b"project_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequeueTasksRequest: _TypeAlias = RequeueTasksRequest  # noqa: Y015
+
+@_typing.final
+class RequeueTasksResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_IDS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    has_more: _builtins.bool
+    """Whether there may be more."""
+    @_builtins.property
+    def task_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tasks that were put back, oldest first."""
+
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedTask]:
+        """Tasks that could not be, each with the reason."""
+
+    def __init__(
+        self,
+        *,
+        task_ids: _abc.Iterable[_builtins.str] | None = ...,
+        refused: _abc.Iterable[Global___RefusedTask] | None = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["has_more", b"has_more", "refused", b"refused", "task_ids", b"task_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequeueTasksResponse: _TypeAlias = RequeueTasksResponse  # noqa: Y015
+
+@_typing.final
+class RefusedTask(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    code: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "reason", b"reason", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedTask: _TypeAlias = RefusedTask  # noqa: Y015
+
+@_typing.final
+class RerunTaskRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PROVER_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    kind: _builtins.str
+    """Proof kind; empty: the task's first."""
+    prover_id: _builtins.str
+    """The prover that is to do it; empty for any of the kind."""
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        prover_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "prover_id", b"prover_id", "task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RerunTaskRequest: _TypeAlias = RerunTaskRequest  # noqa: Y015
+
+@_typing.final
+class GetRerunRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RERUN_ID_FIELD_NUMBER: _builtins.int
+    rerun_id: _builtins.int
+    def __init__(
+        self,
+        *,
+        rerun_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rerun_id", b"rerun_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRerunRequest: _TypeAlias = GetRerunRequest  # noqa: Y015
+
+@_typing.final
+class Rerun(_message.Message):
+    """A task computed once more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PROVER_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    PUBLIC_OUTPUT_FIELD_NUMBER: _builtins.int
+    RESULT_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    task_id: _builtins.str
+    kind: _builtins.str
+    prover_id: _builtins.str
+    """Who does or did it; before that, who was asked for."""
+    state: _builtins.str
+    """QUEUED, RUNNING, DONE or FAILED."""
+    output: _builtins.str
+    public_output: _builtins.bytes
+    verdict: _builtins.str
+    """What comparing with the task's output found: "same", "different", or empty while one of the two is missing."""
+    code: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def result(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutputField]:
+        """public_output decoded by the program's manifest."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        task_id: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        prover_id: _builtins.str = ...,
+        state: _builtins.str = ...,
+        output: _builtins.str = ...,
+        public_output: _builtins.bytes = ...,
+        result: _abc.Iterable[Global___OutputField] | None = ...,
+        verdict: _builtins.str = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "id", b"id", "kind", b"kind", "output", b"output", "prover_id", b"prover_id", "public_output", b"public_output", "reason", b"reason", "result", b"result", "state", b"state", "task_id", b"task_id", "updated_at", b"updated_at", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rerun: _TypeAlias = Rerun  # noqa: Y015
+
+@_typing.final
+class DiffOutputsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TASK_ID_FIELD_NUMBER: _builtins.int
+    task_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        task_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["task_id", b"task_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffOutputsRequest: _TypeAlias = DiffOutputsRequest  # noqa: Y015
+
+@_typing.final
+class OutputSource(_message.Message):
+    """One computation of a task's output."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PROVER_ID_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """"attempt" or "rerun"."""
+    id: _builtins.int
+    """The attempt's or the re-run's."""
+    kind: _builtins.str
+    prover_id: _builtins.str
+    state: _builtins.str
+    output: _builtins.str
+    code: _builtins.str
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        id: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        prover_id: _builtins.str = ...,
+        state: _builtins.str = ...,
+        output: _builtins.str = ...,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "id", b"id", "kind", b"kind", "output", b"output", "prover_id", b"prover_id", "state", b"state", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutputSource: _TypeAlias = OutputSource  # noqa: Y015
+
+@_typing.final
+class OutputDifference(_message.Message):
+    """One field of the output, as each source has it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    SAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    type: _builtins.str
+    same: _builtins.bool
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """In the order of the sources; empty where an output cannot be decoded."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        type: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+        same: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "same", b"same", "type", b"type", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutputDifference: _TypeAlias = OutputDifference  # noqa: Y015
+
+@_typing.final
+class DiffOutputsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCES_FIELD_NUMBER: _builtins.int
+    FIELDS_FIELD_NUMBER: _builtins.int
+    SAME_FIELD_NUMBER: _builtins.int
+    same: _builtins.bool
+    """Whether all outputs are equal, byte for byte."""
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutputSource]:
+        """Those with an output, oldest first; attempts before re-runs."""
+
+    @_builtins.property
+    def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___OutputDifference]: ...
+    def __init__(
+        self,
+        *,
+        sources: _abc.Iterable[Global___OutputSource] | None = ...,
+        fields: _abc.Iterable[Global___OutputDifference] | None = ...,
+        same: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fields", b"fields", "same", b"same", "sources", b"sources"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiffOutputsResponse: _TypeAlias = DiffOutputsResponse  # noqa: Y015
 
 @_typing.final
 class WatchTasksRequest(_message.Message):

@@ -55,6 +55,31 @@ class TaskServiceStub:
                 request_serializer=w3bstream_dot_v1_dot_task__pb2.CancelTaskRequest.SerializeToString,
                 response_deserializer=w3bstream_dot_v1_dot_task__pb2.Task.FromString,
                 _registered_method=True)
+        self.RequeueTask = channel.unary_unary(
+                '/w3bstream.v1.TaskService/RequeueTask',
+                request_serializer=w3bstream_dot_v1_dot_task__pb2.RequeueTaskRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_task__pb2.Task.FromString,
+                _registered_method=True)
+        self.RequeueTasks = channel.unary_unary(
+                '/w3bstream.v1.TaskService/RequeueTasks',
+                request_serializer=w3bstream_dot_v1_dot_task__pb2.RequeueTasksRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_task__pb2.RequeueTasksResponse.FromString,
+                _registered_method=True)
+        self.RerunTask = channel.unary_unary(
+                '/w3bstream.v1.TaskService/RerunTask',
+                request_serializer=w3bstream_dot_v1_dot_task__pb2.RerunTaskRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_task__pb2.Rerun.FromString,
+                _registered_method=True)
+        self.GetRerun = channel.unary_unary(
+                '/w3bstream.v1.TaskService/GetRerun',
+                request_serializer=w3bstream_dot_v1_dot_task__pb2.GetRerunRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_task__pb2.Rerun.FromString,
+                _registered_method=True)
+        self.DiffOutputs = channel.unary_unary(
+                '/w3bstream.v1.TaskService/DiffOutputs',
+                request_serializer=w3bstream_dot_v1_dot_task__pb2.DiffOutputsRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_task__pb2.DiffOutputsResponse.FromString,
+                _registered_method=True)
         self.WatchTasks = channel.unary_stream(
                 '/w3bstream.v1.TaskService/WatchTasks',
                 request_serializer=w3bstream_dot_v1_dot_task__pb2.WatchTasksRequest.SerializeToString,
@@ -95,6 +120,42 @@ class TaskServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequeueTask(self, request, context):
+        """Puts a FAILED or EXPIRED task back, with a fresh retry cap. Scope tasks:write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequeueTasks(self, request, context):
+        """Puts back what FAILED or EXPIRED in a project, at most 1,000 tasks a call. Scope tasks:write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RerunTask(self, request, context):
+        """Has a task computed once more, by a prover of choice that is idle, to compare its output. It settles nothing.
+        Scope tasks:write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetRerun(self, request, context):
+        """Returns a re-run. Scope tasks:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DiffOutputs(self, request, context):
+        """Compares the outputs of a task's attempts and re-runs, field by field. Scope tasks:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchTasks(self, request, context):
         """Streams the timeline of a task or of a whole project, from any event on. Ends by itself when the watched task ended.
         Scope tasks:read.
@@ -125,6 +186,31 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.CancelTask,
                     request_deserializer=w3bstream_dot_v1_dot_task__pb2.CancelTaskRequest.FromString,
                     response_serializer=w3bstream_dot_v1_dot_task__pb2.Task.SerializeToString,
+            ),
+            'RequeueTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequeueTask,
+                    request_deserializer=w3bstream_dot_v1_dot_task__pb2.RequeueTaskRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_task__pb2.Task.SerializeToString,
+            ),
+            'RequeueTasks': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequeueTasks,
+                    request_deserializer=w3bstream_dot_v1_dot_task__pb2.RequeueTasksRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_task__pb2.RequeueTasksResponse.SerializeToString,
+            ),
+            'RerunTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.RerunTask,
+                    request_deserializer=w3bstream_dot_v1_dot_task__pb2.RerunTaskRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_task__pb2.Rerun.SerializeToString,
+            ),
+            'GetRerun': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRerun,
+                    request_deserializer=w3bstream_dot_v1_dot_task__pb2.GetRerunRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_task__pb2.Rerun.SerializeToString,
+            ),
+            'DiffOutputs': grpc.unary_unary_rpc_method_handler(
+                    servicer.DiffOutputs,
+                    request_deserializer=w3bstream_dot_v1_dot_task__pb2.DiffOutputsRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_task__pb2.DiffOutputsResponse.SerializeToString,
             ),
             'WatchTasks': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchTasks,
@@ -241,6 +327,141 @@ class TaskService:
             '/w3bstream.v1.TaskService/CancelTask',
             w3bstream_dot_v1_dot_task__pb2.CancelTaskRequest.SerializeToString,
             w3bstream_dot_v1_dot_task__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequeueTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.TaskService/RequeueTask',
+            w3bstream_dot_v1_dot_task__pb2.RequeueTaskRequest.SerializeToString,
+            w3bstream_dot_v1_dot_task__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequeueTasks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.TaskService/RequeueTasks',
+            w3bstream_dot_v1_dot_task__pb2.RequeueTasksRequest.SerializeToString,
+            w3bstream_dot_v1_dot_task__pb2.RequeueTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RerunTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.TaskService/RerunTask',
+            w3bstream_dot_v1_dot_task__pb2.RerunTaskRequest.SerializeToString,
+            w3bstream_dot_v1_dot_task__pb2.Rerun.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRerun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.TaskService/GetRerun',
+            w3bstream_dot_v1_dot_task__pb2.GetRerunRequest.SerializeToString,
+            w3bstream_dot_v1_dot_task__pb2.Rerun.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DiffOutputs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.TaskService/DiffOutputs',
+            w3bstream_dot_v1_dot_task__pb2.DiffOutputsRequest.SerializeToString,
+            w3bstream_dot_v1_dot_task__pb2.DiffOutputsResponse.FromString,
             options,
             channel_credentials,
             insecure,

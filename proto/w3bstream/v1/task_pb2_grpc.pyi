@@ -43,6 +43,18 @@ class TaskServiceStub:
     """Lists tasks, newest first. Scope tasks:read."""
     CancelTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.CancelTaskRequest, _task_pb2.Task]
     """Cancels a task that is not satisfied yet. Scope tasks:write."""
+    RequeueTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.RequeueTaskRequest, _task_pb2.Task]
+    """Puts a FAILED or EXPIRED task back, with a fresh retry cap. Scope tasks:write."""
+    RequeueTasks: _grpc.UnaryUnaryMultiCallable[_task_pb2.RequeueTasksRequest, _task_pb2.RequeueTasksResponse]
+    """Puts back what FAILED or EXPIRED in a project, at most 1,000 tasks a call. Scope tasks:write."""
+    RerunTask: _grpc.UnaryUnaryMultiCallable[_task_pb2.RerunTaskRequest, _task_pb2.Rerun]
+    """Has a task computed once more, by a prover of choice that is idle, to compare its output. It settles nothing.
+    Scope tasks:write.
+    """
+    GetRerun: _grpc.UnaryUnaryMultiCallable[_task_pb2.GetRerunRequest, _task_pb2.Rerun]
+    """Returns a re-run. Scope tasks:read."""
+    DiffOutputs: _grpc.UnaryUnaryMultiCallable[_task_pb2.DiffOutputsRequest, _task_pb2.DiffOutputsResponse]
+    """Compares the outputs of a task's attempts and re-runs, field by field. Scope tasks:read."""
     WatchTasks: _grpc.UnaryStreamMultiCallable[_task_pb2.WatchTasksRequest, _task_pb2.TaskEvent]
     """Streams the timeline of a task or of a whole project, from any event on. Ends by itself when the watched task ended.
     Scope tasks:read.
@@ -63,6 +75,18 @@ class TaskServiceAsyncStub(TaskServiceStub):
     """Lists tasks, newest first. Scope tasks:read."""
     CancelTask: _aio.UnaryUnaryMultiCallable[_task_pb2.CancelTaskRequest, _task_pb2.Task]  # type: ignore[assignment]
     """Cancels a task that is not satisfied yet. Scope tasks:write."""
+    RequeueTask: _aio.UnaryUnaryMultiCallable[_task_pb2.RequeueTaskRequest, _task_pb2.Task]  # type: ignore[assignment]
+    """Puts a FAILED or EXPIRED task back, with a fresh retry cap. Scope tasks:write."""
+    RequeueTasks: _aio.UnaryUnaryMultiCallable[_task_pb2.RequeueTasksRequest, _task_pb2.RequeueTasksResponse]  # type: ignore[assignment]
+    """Puts back what FAILED or EXPIRED in a project, at most 1,000 tasks a call. Scope tasks:write."""
+    RerunTask: _aio.UnaryUnaryMultiCallable[_task_pb2.RerunTaskRequest, _task_pb2.Rerun]  # type: ignore[assignment]
+    """Has a task computed once more, by a prover of choice that is idle, to compare its output. It settles nothing.
+    Scope tasks:write.
+    """
+    GetRerun: _aio.UnaryUnaryMultiCallable[_task_pb2.GetRerunRequest, _task_pb2.Rerun]  # type: ignore[assignment]
+    """Returns a re-run. Scope tasks:read."""
+    DiffOutputs: _aio.UnaryUnaryMultiCallable[_task_pb2.DiffOutputsRequest, _task_pb2.DiffOutputsResponse]  # type: ignore[assignment]
+    """Compares the outputs of a task's attempts and re-runs, field by field. Scope tasks:read."""
     WatchTasks: _aio.UnaryStreamMultiCallable[_task_pb2.WatchTasksRequest, _task_pb2.TaskEvent]  # type: ignore[assignment]
     """Streams the timeline of a task or of a whole project, from any event on. Ends by itself when the watched task ended.
     Scope tasks:read.
@@ -104,6 +128,48 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_task_pb2.Task, _abc.Awaitable[_task_pb2.Task]]:
         """Cancels a task that is not satisfied yet. Scope tasks:write."""
+
+    @_abc_1.abstractmethod
+    def RequeueTask(
+        self,
+        request: _task_pb2.RequeueTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_pb2.Task, _abc.Awaitable[_task_pb2.Task]]:
+        """Puts a FAILED or EXPIRED task back, with a fresh retry cap. Scope tasks:write."""
+
+    @_abc_1.abstractmethod
+    def RequeueTasks(
+        self,
+        request: _task_pb2.RequeueTasksRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_pb2.RequeueTasksResponse, _abc.Awaitable[_task_pb2.RequeueTasksResponse]]:
+        """Puts back what FAILED or EXPIRED in a project, at most 1,000 tasks a call. Scope tasks:write."""
+
+    @_abc_1.abstractmethod
+    def RerunTask(
+        self,
+        request: _task_pb2.RerunTaskRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_pb2.Rerun, _abc.Awaitable[_task_pb2.Rerun]]:
+        """Has a task computed once more, by a prover of choice that is idle, to compare its output. It settles nothing.
+        Scope tasks:write.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRerun(
+        self,
+        request: _task_pb2.GetRerunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_pb2.Rerun, _abc.Awaitable[_task_pb2.Rerun]]:
+        """Returns a re-run. Scope tasks:read."""
+
+    @_abc_1.abstractmethod
+    def DiffOutputs(
+        self,
+        request: _task_pb2.DiffOutputsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_task_pb2.DiffOutputsResponse, _abc.Awaitable[_task_pb2.DiffOutputsResponse]]:
+        """Compares the outputs of a task's attempts and re-runs, field by field. Scope tasks:read."""
 
     @_abc_1.abstractmethod
     def WatchTasks(

@@ -1,0 +1,108 @@
+"""What new proofs mean for their tasks, many at once: the assurance that is reached, and the rivals that are not needed.
+
+Functions over a plain connection. What is rare (two different outputs, a task at its retry cap) is left to `attempts`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from coordinator.dispatch.snapshot import LEASED, PROVEN
+from coordinator.ledger.bulk import (
+    ATTEMPTS,
+    TASKS,
+    AttemptMove,
+    MovedAttempt,
+    TaskMove,
+    chunks,
+    move_attempts,
+    move_tasks,
+)
+from coordinator.ledger.transitions import AttemptState, TaskState
+from coordinator.scheduling.assurance import Proven, Verdict, judge
+from coordinator.scheduling.retry import is_exhausted
+from coordinator.scheduling.values import Limits
+
+
+@dataclass(frozen=True)
+class Left:
+    """Tasks that need a closer look."""
+
+    conflicting: tuple[str, ...] = ()
+    """Two different outputs are proven."""
+    exhausted: tuple[str, ...] = ()
+    """Not satisfied yet, and no attempt is left."""
+
+
+def conclude(connection: Connection, now: int, proven: Sequence[MovedAttempt], limits: Limits) -> Left:
+    """Move OPEN tasks with proofs enough to SATISFIED, and end the attempts that lost: every leased one of a satisfied
+    task, and every leased one of a kind that is proven now."""
+    ids = list(dict.fromkeys(each.task_id for each in proven))
+    tasks = _tasks(connection, ids)
+    proofs = _proofs(connection, ids)
+    satisfied: list[TaskMove] = []
+    conflicting, exhausted = [], []
+    for task_id in ids:
+        task = tasks[task_id]
+        found = judge(task.kinds, task.threshold, [Proven(row.kind, row.output) for row in proofs[task_id]])
+        if found.verdict is Verdict.CONFLICT:
+            conflicting.append(task_id)
+        elif task.state == TaskState.OPEN.value and found.verdict is Verdict.SATISFIED:
+            public_output = next(row.public_output for row in proofs[task_id] if row.output == found.output)
+            values = {"output": found.output, "public_output": public_output}
+            satisfied.append(TaskMove(task_id, TaskState.SATISFIED, values=values))
+        elif task.state == TaskState.OPEN.value and is_exhausted(task.attempts_used, limits):
+            exhausted.append(task_id)
+    ended, _ = move_tasks(connection, now, satisfied)
+    _end_doubles(connection, now, proven, proofs)
+    _end_rivals(connection, now, frozenset(ended), frozenset((each.task_id, each.kind) for each in proven))
+    return Left(tuple(conflicting), tuple(exhausted))
+
+
+def _tasks(connection: Connection, ids: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for some in chunks(ids):
+        query = select(TASKS.c.id, TASKS.c.state, TASKS.c.kinds, TASKS.c.threshold, TASKS.c.attempts_used)
+        rows = connection.execute(query.where(TASKS.c.id.in_(some)).order_by(TASKS.c.id).with_for_update())
+        found.update({row.id: row for row in rows})
+    return found
+
+
+def _proofs(connection: Connection, ids: Sequence[str]) -> Mapping[str, list[Any]]:
+    found: dict[str, list[Any]] = defaultdict(list)
+    for some in chunks(ids):
+        names = ("id", "fence", "task_id", "kind", "output", "public_output")
+        query = select(*(ATTEMPTS.c[name] for name in names))
+        for row in connection.execute(query.where(ATTEMPTS.c.task_id.in_(some), ATTEMPTS.c.state.in_(PROVEN))):
+            found[row.task_id].append(row)
+    return found
+
+
+def _end_doubles(
+    connection: Connection, now: int, proven: Sequence[MovedAttempt], proofs: Mapping[str, list[Any]]
+) -> None:
+    """One proof a kind: where an attempt and its hedge were reported together, the first report wins. Proofs of two
+    outputs both stay, as evidence."""
+    moves = []
+    for at, each in enumerate(proven):
+        output = next(row.output for row in proofs[each.task_id] if row.id == each.id)
+        rivals = {row.id for row in proofs[each.task_id] if row.kind == each.kind and row.output == output} - {each.id}
+        if rivals - {later.id for later in proven[at + 1 :]}:
+            moves.append(AttemptMove(each.id, each.fence, AttemptState.SUPERSEDED, "another attempt won"))
+    move_attempts(connection, now, moves)
+
+
+def _end_rivals(connection: Connection, now: int, satisfied: frozenset[str], kinds: frozenset[tuple[str, str]]) -> None:
+    moves = []
+    for some in chunks(sorted({task_id for task_id, _ in kinds})):
+        query = select(ATTEMPTS.c.id, ATTEMPTS.c.fence, ATTEMPTS.c.task_id, ATTEMPTS.c.kind)
+        for row in connection.execute(query.where(ATTEMPTS.c.task_id.in_(some), ATTEMPTS.c.state.in_(LEASED))):
+            if row.task_id in satisfied or (row.task_id, row.kind) in kinds:
+                reason = "another attempt won"
+                moves.append(AttemptMove(row.id, row.fence, AttemptState.SUPERSEDED, reason))
+    move_attempts(connection, now, moves)
