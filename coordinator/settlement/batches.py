@@ -15,11 +15,11 @@ from sqlalchemy import func, update
 from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.openings import opening_of
 from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProverRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
 from verifier import bindings
 from verifier.bindings import Assignment, ProverStatus, Revert, StatusUpdate, TaskRecord
-from verifier.statement import Opening
 
 ORDER = ("statuses", "tasks", "assignments")
 """The contract's order."""
@@ -61,14 +61,7 @@ def _bytes(text: str) -> bytes:
 
 def task_record(task: TaskRow) -> TaskRecord:
     """What FleetManagement records of a task."""
-    opening = Opening(
-        readings_root=_bytes(task.readings_root),
-        device_set_root=_bytes(task.device_set_root),
-        window_start=task.window_start,
-        window_end=task.window_end,
-        count=task.count,
-    )
-    return TaskRecord(task.project_id, task.version, opening)
+    return TaskRecord(task.project_id, task.version, opening_of(task))
 
 
 def assignment(attempt: AttemptRow) -> Assignment:

@@ -1,19 +1,23 @@
 """The chain as settlement sees it: a small protocol, and its implementation over Ethereum JSON-RPC.
 
 Every failure to get an answer is Unavailable (W3B-5001): the caller knows nothing then and asks again later. An answer
-that says no is Reverted (W3B-5002, with the revert data) or RpcRefused (W3B-5003).
+that says no is Reverted (W3B-5002, with the revert data) or RpcRefused (W3B-5003). Where a chain has several servers
+(`many_chains.py`), Disagreement (W3B-5012, W3B-5013) is no answer either.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import aiohttp
 
+from coordinator.observability.spans import client_span
+from coordinator.observability.tally import endpoint_of, rpc_call
 from verifier.errors import Refused, Unavailable, W3bstreamError
 
 GWEI = 10**9
@@ -103,6 +107,10 @@ class RpcRefused(W3bstreamError):
         return (RpcRefused, (self.message, self.rpc_code))
 
 
+class Disagreement(Unavailable):
+    """The chain's servers contradict each other about this one thing (W3B-5012), or too few say it (W3B-5013)."""
+
+
 class Chain(Protocol):
     """An EVM chain. Every method raises Unavailable (W3B-5001) when there is no answer, RpcRefused (W3B-5003) on no."""
 
@@ -133,8 +141,10 @@ class Chain(Protocol):
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """The receipt; None while it is not mined."""
 
-    async def logs(self, address: str, topics: Sequence[bytes | None], block_number: int) -> list[tuple[str, Log]]:
-        """(transaction hash, event) of one block by address and topics."""
+    async def logs(
+        self, address: str, topics: Sequence[bytes | None], first: int, last: int | None = None
+    ) -> list[tuple[str, Log]]:
+        """(transaction hash, event) of block `first`, or of `first` to `last`, by address and topics."""
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -149,12 +159,17 @@ class JsonRpcChain:
     def __init__(self, url: str, timeout: float = 10.0) -> None:
         self.url = url
         """RPC URL; it may hold an access token, so it is never logged."""
+        self._endpoint = endpoint_of(url)
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
         self._ids = itertools.count(1)
 
     async def request(self, method: str, *params: Any) -> Any:
         """One JSON-RPC call. Raises Unavailable, RpcRefused, Reverted."""
+        with rpc_call(self._endpoint, method), client_span(method, {"server.address": self._endpoint}):
+            return await self._request(method, params)
+
+    async def _request(self, method: str, params: Sequence[Any]) -> Any:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=self._timeout)
         body = {"jsonrpc": "2.0", "id": next(self._ids), "method": method, "params": list(params)}
@@ -181,35 +196,44 @@ class JsonRpcChain:
 
     async def chain_id(self) -> int:
         """EIP-155 chain id."""
-        return _int(await self.request("eth_chainId"))
+        with _well_formed("eth_chainId"):
+            return _int(await self.request("eth_chainId"))
 
     async def block(self, which: int | str) -> Block | None:
         """The block of a number or tag."""
         found = await self.request("eth_getBlockByNumber", _tag(which), False)
         if found is None:
             return None
-        return Block(
-            number=_int(found["number"]),
-            hash=str(found["hash"]).lower(),
-            timestamp=_int(found["timestamp"]),
-            base_fee=_int(found.get("baseFeePerGas") or "0x0"),
-        )
+        with _well_formed("eth_getBlockByNumber"):
+            block = Block(
+                number=_int(found["number"]),
+                hash=str(found["hash"]).lower(),
+                timestamp=_int(found["timestamp"]),
+                base_fee=_int(found.get("baseFeePerGas") or "0x0"),
+            )
+            if isinstance(which, int) and block.number != which:
+                raise ValueError(f"block {block.number} for block {which}")
+            return block
 
     async def nonce(self, address: str, which: int | str = "latest") -> int:
         """Transactions sent as of a block."""
-        return _int(await self.request("eth_getTransactionCount", address, _tag(which)))
+        with _well_formed("eth_getTransactionCount"):
+            return _int(await self.request("eth_getTransactionCount", address, _tag(which)))
 
     async def code(self, address: str) -> bytes:
         """The account's code."""
-        return _bytes(await self.request("eth_getCode", address, "latest"))
+        with _well_formed("eth_getCode"):
+            return _bytes(await self.request("eth_getCode", address, "latest"))
 
     async def call(self, sender: str, to: str, data: bytes, which: int | str = "latest") -> bytes:
         """Simulate at a block."""
-        return _bytes(await self.request("eth_call", _call(sender, to, data), _tag(which)))
+        with _well_formed("eth_call"):
+            return _bytes(await self.request("eth_call", _call(sender, to, data), _tag(which)))
 
     async def estimate_gas(self, sender: str, to: str, data: bytes) -> int:
         """Gas it would take at the latest block."""
-        return _int(await self.request("eth_estimateGas", _call(sender, to, data)))
+        with _well_formed("eth_estimateGas"):
+            return _int(await self.request("eth_estimateGas", _call(sender, to, data)))
 
     async def fees(self) -> Fees:
         """Twice the next block's base fee, so that it holds for six full blocks, and the median tip of late blocks."""
@@ -217,7 +241,7 @@ class JsonRpcChain:
             history = await self.request("eth_feeHistory", hex(_FEE_BLOCKS), "latest", [50])
             base = _int(history["baseFeePerGas"][-1])
             tips = sorted(_int(row[0]) for row in history.get("reward") or [])
-        except (RpcRefused, KeyError, IndexError):
+        except (RpcRefused, KeyError, IndexError, TypeError, ValueError):
             head = await self.block("latest")
             base, tips = (head.base_fee if head else GWEI), []
         tip = max(tips[len(tips) // 2] if tips else 0, _LEAST_TIP)
@@ -230,24 +254,42 @@ class JsonRpcChain:
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """The receipt, when mined."""
         found = await self.request("eth_getTransactionReceipt", tx_hash)
-        if found is None or found.get("blockNumber") is None:
+        if found is None:
             return None
-        return Receipt(
-            tx_hash=str(found["transactionHash"]).lower(),
-            block_number=_int(found["blockNumber"]),
-            block_hash=str(found["blockHash"]).lower(),
-            succeeded=_int(found["status"]) == 1,
-            gas_used=_int(found["gasUsed"]),
-            contract_address=str(found.get("contractAddress") or "").lower(),
-            logs=tuple(_log(log) for log in found["logs"]),
-        )
+        with _well_formed("eth_getTransactionReceipt"):
+            if found.get("blockNumber") is None:
+                return None
+            if str(found["transactionHash"]).lower() != tx_hash.lower():
+                raise ValueError(f"the receipt of {found['transactionHash']} for {tx_hash}")
+            return Receipt(
+                tx_hash=str(found["transactionHash"]).lower(),
+                block_number=_int(found["blockNumber"]),
+                block_hash=str(found["blockHash"]).lower(),
+                succeeded=_int(found["status"]) == 1,
+                gas_used=_int(found["gasUsed"]),
+                contract_address=str(found.get("contractAddress") or "").lower(),
+                logs=tuple(_log(log) for log in found["logs"]),
+            )
 
-    async def logs(self, address: str, topics: Sequence[bytes | None], block_number: int) -> list[tuple[str, Log]]:
-        """Events of one block."""
+    async def logs(
+        self, address: str, topics: Sequence[bytes | None], first: int, last: int | None = None
+    ) -> list[tuple[str, Log]]:
+        """Events of one block or of several."""
         wanted = [None if topic is None else "0x" + topic.hex() for topic in topics]
-        span = {"address": address, "topics": wanted, "fromBlock": hex(block_number), "toBlock": hex(block_number)}
+        until = first if last is None else last
+        span = {"address": address, "topics": wanted, "fromBlock": hex(first), "toBlock": hex(until)}
         found = await self.request("eth_getLogs", span)
-        return [(str(log["transactionHash"]).lower(), _log(log)) for log in found]
+        with _well_formed("eth_getLogs"):
+            return [(str(log["transactionHash"]).lower(), _log(log)) for log in found]
+
+
+@contextmanager
+def _well_formed(method: str) -> Iterator[None]:
+    """An answer that is not what the method gives is no answer: Unavailable (W3B-5001)."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unavailable("W3B-5001", f"{method}: a malformed answer: {type(error).__name__} {error}"[:500]) from error
 
 
 def _refusal(method: str, status: int, error: Any) -> W3bstreamError:

@@ -3,12 +3,15 @@
 | fact | transaction |
 |---|---|
 | a prover without a registration | `registerProver` |
-| a RECEIVED task of a published version | its part of one `applyBatch` |
-| an ASSIGNED attempt of a recorded task | its part of the same batch |
-| a prover's status that moved, or was not sent for a while | its part of the same batch |
+| a RECEIVED task of a published version | its part of an `applyBatch` of tasks |
+| an ASSIGNED attempt of a recorded task | its part of an `applyBatch` of assignments and statuses |
+| a prover's status that moved, or was not sent for a while | its part of the latter |
 | a PROVED attempt | `settle`, after its assignment is mined |
 
-Rules: one batch under way at a time, so that windows are recorded in order; one settle under way per task and kind.
+Rules: one round of batches under way at a time, so that windows are recorded in order; one settle under way per task and
+kind. Tasks have a batch of their own, because nothing in it runs out: after a reorg the same bytes are accepted again,
+in the same order, however much later. With an assignment in it, whose deadline may have passed by then, the whole batch
+would be refused, a later window be recorded first, and FleetManagement never take the earlier one (`WindowOverlap`).
 """
 
 from __future__ import annotations
@@ -58,10 +61,13 @@ class _Found:
 
     registrations: Mapping[str, Sequence[ProverRow]]
     settles: Sequence[tuple[AttemptRow, TaskRow]]
-    batch: Sequence[BatchItem]
+    tasks: Sequence[BatchItem]
+    """Items of the batch of tasks."""
+    work: Sequence[BatchItem]
+    """Items of the batch of statuses and assignments."""
 
     def __bool__(self) -> bool:
-        return bool(self.registrations or self.settles or self.batch)
+        return bool(self.registrations or self.settles or self.tasks or self.work)
 
 
 class Collector:
@@ -95,22 +101,23 @@ class Collector:
                 await self._register(session, address, rows)
             for attempt, task in found.settles:
                 await self._settle(session, attempt, task)
-            if found.batch:
-                await self._enqueue_batch(session, found.batch)
-        if found.batch:
+            for batch in (found.tasks, found.work):
+                if batch:
+                    await self._enqueue_batch(session, batch)
+        if found.work:
             self._mirrored_at = time.monotonic()
         return bool(found)
 
     async def _look(self, session: AsyncSession) -> _Found:
-        batch: list[BatchItem] = []
+        records: list[BatchItem] = []
+        work: list[BatchItem] = []
         if not await outbox.has_open_batch(session):
-            tasks = await self._tasks(session)
+            records = [BatchItem("tasks", task.id) for task in await self._tasks(session)]
             attempts = await self._assignments(session)
             statuses = await self._statuses(session, {row.prover_address.lower() for row in attempts})
-            batch += [BatchItem("statuses", address, status) for address, status in statuses.items()]
-            batch += [BatchItem("tasks", task.id) for task in tasks]
-            batch += [BatchItem("assignments", row.id or 0) for row in attempts]
-        return _Found(await self._registrations(session), await self._settles(session), batch)
+            work += [BatchItem("statuses", address, status) for address, status in statuses.items()]
+            work += [BatchItem("assignments", row.id or 0) for row in attempts]
+        return _Found(await self._registrations(session), await self._settles(session), records, work)
 
     # --- provers ---
 
@@ -280,5 +287,6 @@ class Collector:
             data=bindings.settle(statement_of(task, attempt), attempt.kind, attempt.public_output, attempt.proof),
             ref={"attempt_id": attempt.id, "task_id": task.id},
             after_tx=attempt.assign_tx,
+            fence=attempt.fence,
         )
         session.add(attempt)

@@ -7,9 +7,10 @@ one, and no step is ever sent twice. Constructor arguments are the addresses tha
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from eth_abi.abi import encode
@@ -18,10 +19,12 @@ from sqlmodel import select
 
 from coordinator.ledger.store import Ledger, enqueue_tx
 from coordinator.ledger.tables import DeploymentRow, OutboxTxRow
+from coordinator.settlement import outbox
 from coordinator.settlement.chain import Chain
 from coordinator.settlement.effects import Effects
 from coordinator.settlement.finality import Finality
-from coordinator.settlement.sender import SenderLimits, TxSender
+from coordinator.settlement.sender import TxSender
+from coordinator.settlement.sending import SenderLimits
 from coordinator.settlement.signer import Signer
 from verifier.bindings import Deployment, abi_of, bytecode_of, encode_call
 from verifier.bindings.deployment import HEARTBEAT_TIMEOUT
@@ -38,6 +41,8 @@ STEPS = (
 """(field of Deployment, contract), in the order of their dependence."""
 _LAST = "set_router"
 _POLL_SECONDS = 0.1
+_PATIENCE_SECONDS = 30.0
+Found = TypeVar("Found")
 
 
 async def ensure_deployment(
@@ -53,13 +58,16 @@ async def ensure_deployment(
 
     Parameters: `signer` pays, owns FleetManagement and is its coordinator; `finality` is how the chain's blocks become
     final; `heartbeat_timeout` is in seconds.
-    Raises Conflict (W3B-5004) when the ledger belongs to another chain or the chain lost the contracts, Refused
-    (W3B-5002) when a step is refused, Unavailable (W3B-5001) when the chain does not answer.
+    Raises Conflict when the ledger belongs to another chain or the chain lost the contracts (W3B-5004), or holds unsent
+    transactions of another chain (W3B-5011), Refused (W3B-5002) when a step is refused, Unavailable (W3B-5001) when the
+    chain does not answer.
     """
     chain_id = await chain.chain_id()
     genesis = await chain.block(0)
     if genesis is None:
         raise Unavailable("W3B-5001", "the chain has no block 0")
+    async with ledger.reading() as session:
+        await outbox.require_own_chain(session, chain_id)
     known = await _recorded(ledger, chain_id, genesis.hash)
     if known is not None:
         for field, contract in STEPS:
@@ -135,7 +143,7 @@ class _Deploying:
         first = 0
         for field, contract in STEPS:
             row = await self._step(field, "", lambda contract=contract: self._creation(contract, made))  # type: ignore[misc]
-            receipt = await self._chain.receipt(row.tx_hash)
+            receipt = await self._patiently(lambda tx_hash=row.tx_hash: self._chain.receipt(tx_hash))  # type: ignore[misc]
             if receipt is None:  # a reorg took it between two looks; the next start goes on from here
                 raise Unavailable("W3B-5001", f"the receipt of the deployment of {contract} is gone")
             made[field] = to_checksum_address(receipt.contract_address)
@@ -168,6 +176,7 @@ class _Deploying:
                 session,
                 self._ledger.clock(),
                 dedupe_key=f"deploy:{self._chain_id}:{name}",
+                chain_id=self._chain_id,
                 purpose="deploy",
                 to=to,
                 data=data(),
@@ -176,9 +185,21 @@ class _Deploying:
         while True:
             async with self._ledger.reading() as session:
                 row = await session.get_one(OutboxTxRow, tx)
-            if row.state in {"MINED", "FINAL"}:
+            if row.state in outbox.DONE_STATES:
                 return row
             if row.state == "REFUSED":
                 raise Refused("W3B-5002", f"deployment step {name} refused: {row.reason}")
-            await self._sender.step()
+            await self._patiently(self._sender.step)
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _patiently(self, work: Callable[[], Awaitable[Found]]) -> Found:
+        """Try again while a server that answered before is silent now. Raises Unavailable after a while."""
+        until = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            try:
+                return await work()
+            except Unavailable as error:
+                if time.monotonic() >= until:
+                    raise
+                logger.warning("deployment waits", code=error.code, error=error.message)
+                await asyncio.sleep(_POLL_SECONDS)

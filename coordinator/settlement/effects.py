@@ -47,10 +47,17 @@ class Effects:
         self._tell = tell
 
     async def unwanted(self, session: AsyncSession, row: OutboxTxRow) -> str:
-        """Why the transaction need not be sent any more; empty when it is wanted."""
+        """Why the transaction need not be sent any more; empty when it is wanted.
+
+        A proof is wanted while its attempt is live under the fencing token with which it was enqueued.
+        """
+        if row.purpose == "fill_nonce":
+            return "" if row.nonce is not None else "the gap in the nonces is filled"
         if row.purpose != "settle":
             return ""
         attempt = await session.get_one(AttemptRow, row.ref["attempt_id"], populate_existing=True)
+        if row.fence is not None and row.fence != attempt.fence:
+            return f"attempt {attempt.id} has fence {attempt.fence}, not {row.fence}"
         wanted = {AttemptState.PROVED.value, AttemptState.POSTED.value}
         return "" if attempt.state in wanted else f"attempt {attempt.id} is {attempt.state}"
 

@@ -1,10 +1,14 @@
-"""Which blocks are final: on whose word is decided once, at start; after that a missing answer decides nothing.
+"""Which blocks are safe and which are final: on whose word is decided once, at start; after that a missing answer
+decides nothing.
 
 | source | the chain | a block is final when |
 |---|---|---|
 | `single-producer` | the embedded one | it is at or below the node's `finalized` block |
 | `rpc-finalized` | behind an RPC, knows the tag | it is at or below the server's `finalized` block |
 | `rpc-depth` | behind an RPC, does not know the tag | the operator's number of blocks is on top of it |
+
+A block is safe when it is at or below the chain's `safe` block, where the chain knows that tag too; else when the
+operator's number of blocks for it is on top; else when it is final. Nothing but the ladder hangs on it.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from coordinator.settlement.chain import Block, Chain, RpcRefused
 from verifier.errors import InvalidInput, Unavailable
 
 _TAG = "finalized"
+_SAFE_TAG = "safe"
 _ABOUT_BLOCK = re.compile(r"\b(block|tag|finalized|argument|param)", re.IGNORECASE)
 _NOT_KNOWN = re.compile(r"unknown|not found|not supported|unsupported|invalid|unrecogni[sz]ed", re.IGNORECASE)
 _UNKNOWN_CODES = frozenset({-39001, -32602})
@@ -30,6 +35,23 @@ class Finality:
     """What a FINAL task says about it: `single-producer`, `rpc-finalized` or `rpc-depth`."""
     depth: int = 0
     """Blocks on top of a final block; 0 where the chain itself says `finalized`."""
+    knows_safe: bool = True
+    """Whether the chain itself says `safe`."""
+    safe_depth: int = 0
+    """Blocks on top of a safe block on a chain that does not; 0: a block is safe when it is final."""
+
+    async def safe_number(self, chain: Chain, head: Block, final: int) -> int:
+        """Number of the highest safe block, never below `final`. Raises Unavailable (W3B-5001).
+
+        A chain that does not say at this moment makes no block safe but the final ones.
+        """
+        if not self.knows_safe:
+            return max(final, head.number - self.safe_depth) if self.safe_depth else final
+        try:
+            block = await chain.block(_SAFE_TAG)
+        except RpcRefused:
+            return final
+        return final if block is None else max(final, min(block.number, head.number))
 
     async def number(self, chain: Chain, head: Block) -> int:
         """Number of the highest final block, below 0 where there is none.
@@ -51,12 +73,12 @@ SINGLE_PRODUCER = Finality("single-producer")
 """The embedded chain: our own node, which knows the tag."""
 
 
-async def finality_of(chain: Chain, depth: int) -> Finality:
+async def finality_of(chain: Chain, depth: int, safe_depth: int = 0) -> Finality:
     """How blocks become final on a chain behind an RPC; ask once, when settling starts.
 
     Parameters: `depth` is the operator's number of blocks, for a chain that does not know `finalized`; 0 means that the
-    operator named none. Raises Unavailable (W3B-5001) when the chain does not answer, InvalidInput (W3B-5010) when it
-    does not know the tag and no depth is set.
+    operator named none; `safe_depth` is the same for `safe`. Raises Unavailable (W3B-5001) when the chain does not
+    answer, InvalidInput (W3B-5010) when it does not know the tag and no depth is set.
     """
     head = await chain.block("latest")
     if head is None:
@@ -67,12 +89,20 @@ async def finality_of(chain: Chain, depth: int) -> Finality:
         if not _is_unknown_tag(error):  # a limit, a syncing server: no word on what the chain knows
             raise Unavailable("W3B-5001", f"asked for the final block, the chain refused: {error.message}") from error
         found, why = None, error.message
+    knows_safe = await _knows_safe(chain)
     if found is not None:
-        return Finality("rpc-finalized")
+        return Finality("rpc-finalized", knows_safe=knows_safe, safe_depth=safe_depth)
     if depth > 0:
-        return Finality("rpc-depth", depth)
+        return Finality("rpc-depth", depth, knows_safe=knows_safe, safe_depth=min(safe_depth, depth))
     message = f"the chain does not know the block tag `{_TAG}` ({why})"
     raise InvalidInput("W3B-5010", f"{message}; set W3BSTREAM_FINALITY_DEPTH", field="finality_depth")
+
+
+async def _knows_safe(chain: Chain) -> bool:
+    try:
+        return await chain.block(_SAFE_TAG) is not None
+    except RpcRefused:
+        return False
 
 
 def _is_unknown_tag(error: RpcRefused) -> bool:

@@ -11,7 +11,8 @@ from coordinator.settlement.chain import Chain
 from coordinator.settlement.collector import Collector, CollectorLimits
 from coordinator.settlement.effects import Effects, TaskEvent
 from coordinator.settlement.finality import Finality
-from coordinator.settlement.sender import SenderLimits, TxSender
+from coordinator.settlement.sender import TxSender
+from coordinator.settlement.sending import SenderLimits
 from coordinator.settlement.signer import Signer
 from verifier.bindings import Deployment
 from verifier.errors import W3bstreamError

@@ -50,9 +50,11 @@ def node(request: pytest.FixtureRequest) -> Anvil | L1:
 
 
 @pytest.fixture
-async def world(node: Anvil | L1, tmp_path: Path, test_abi: dict[str, dict[str, Any]]) -> AsyncIterator[World]:
+async def world(
+    node: Anvil | L1, tmp_path: Path, ledger_url: str, test_abi: dict[str, dict[str, Any]]
+) -> AsyncIterator[World]:
     """A world on each chain, with a project and one prover."""
-    built = await World.build(tmp_path, node.url, test_abi)
+    built = await World.build(tmp_path, ledger_url, node.url, test_abi)
     await built.add_project()
     await built.add_prover("one", ZKP)
     yield built
@@ -68,9 +70,11 @@ async def own_anvil(tmp_path: Path) -> AsyncIterator[Anvil]:
 
 
 @pytest.fixture
-async def anvil_world(own_anvil: Anvil, tmp_path: Path, test_abi: dict[str, dict[str, Any]]) -> AsyncIterator[World]:
+async def anvil_world(
+    own_anvil: Anvil, tmp_path: Path, ledger_url: str, test_abi: dict[str, dict[str, Any]]
+) -> AsyncIterator[World]:
     """A world on that anvil."""
-    built = await World.build(tmp_path, own_anvil.url, test_abi)
+    built = await World.build(tmp_path, ledger_url, own_anvil.url, test_abi)
     await built.add_project()
     await built.add_prover("one", ZKP)
     yield built

@@ -9,16 +9,17 @@ import re
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from eth_abi.abi import encode
 from eth_account import Account
 from eth_hash.auto import keccak
-from sqlmodel import SQLModel, col, select
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.openings import opening_of
 from coordinator.ledger.store import Ledger, enqueue_tx, move_attempt, move_task
 from coordinator.ledger.tables import (
     AttemptRow,
@@ -34,7 +35,7 @@ from coordinator.settlement.chain import Chain, Fees, JsonRpcChain, Receipt
 from coordinator.settlement.collector import CollectorLimits
 from coordinator.settlement.deployment import ensure_deployment
 from coordinator.settlement.finality import SINGLE_PRODUCER
-from coordinator.settlement.sender import SenderLimits
+from coordinator.settlement.sending import SenderLimits
 from coordinator.settlement.service import Settlement
 from coordinator.settlement.signer import KeyFileSigner
 from coordinator.webhooks.event import Site
@@ -42,6 +43,7 @@ from coordinator.webhooks.task_events import TaskEvents, statement_of
 from l1.process import ChainProcess
 from tests.contracts.groth16_simulator import TrapdoorKey, signals_of
 from verifier import bindings as b
+from verifier.completeness import COMPLETENESS_OUTPUTS, Completeness
 from verifier.contracts.compile import NODE_MODULES
 from verifier.statement import Domain, Opening, program_id, task_id
 
@@ -50,10 +52,11 @@ RICH = keccak(b"settlement tests: funded")
 ZKP = "zkp.groth16"
 SIGNED = "test.signature"
 VERIFIER_KEY = keccak(b"settlement tests: signature verifier")
-OUTPUT_TYPES = ["uint32", "int64", "int32", "int32"]
-OUTPUTS = ("uint32 count", "int64 sum", "int32 minimum", "int32 maximum")
-WORDS = (3, -250, -2000, 2150)
-OTHER_WORDS = (3, -251, -2000, 2150)
+OUTPUTS = ("uint32 count", "int64 sum", "int32 minimum", "int32 maximum", *COMPLETENESS_OUTPUTS)
+OUTPUT_TYPES = [field.split()[0] for field in OUTPUTS]
+COMPLETENESS = Completeness(missing=2, duplicates=1, late=0, reordered=1)
+WORDS = (3, -250, -2000, 2150, *COMPLETENESS.words())
+OTHER_WORDS = (3, -251, -2000, 2150, *COMPLETENESS.words())
 DEVICE_SET = (12345).to_bytes(32, "big")
 KEY = TrapdoorKey.generate(seed=1)
 FAST = SenderLimits(resend_seconds=0.2)
@@ -165,10 +168,10 @@ class World:
     windows: Any = field(default_factory=lambda: itertools.count(1, 20))
 
     @classmethod
-    async def build(cls, folder: Path, url: str, test_abi: dict[str, dict[str, Any]], **limits: Any) -> World:
-        ledger = Ledger.at(folder / "ledger.db")
-        async with ledger.engine.begin() as connection:
-            await connection.run_sync(SQLModel.metadata.create_all)
+    async def build(
+        cls, folder: Path, ledger_url: str, url: str, test_abi: dict[str, dict[str, Any]], **limits: Any
+    ) -> World:
+        ledger = Ledger(ledger_url)
         chain = JsonRpcChain(url)
         key = keccak(f"coordinator {folder} {next(_keys)}".encode())
         signer = KeyFileSigner(key)
@@ -300,7 +303,8 @@ class World:
         """A closed window, as the intake leaves it."""
         now = self.ledger.clock()
         start = next(self.windows) if start is None else start
-        opening = Opening(keccak(b"%d" % start)[1:].rjust(32, b"\0"), DEVICE_SET, start, end or start + 20, count)
+        root = keccak(b"%d" % start)[1:].rjust(32, b"\0")
+        opening = Opening(root, DEVICE_SET, start, end or start + 20, count, COMPLETENESS)
         name = "0x" + task_id(self.project_id, 1, opening.window_start, opening.window_end).hex()
         async with self.ledger.transaction() as session:
             session.add(
@@ -314,6 +318,7 @@ class World:
                     readings_root="0x" + opening.readings_root.hex(),
                     device_set_root="0x" + DEVICE_SET.hex(),
                     inputs="0x" + opening.commitment().hex(),
+                    **asdict(COMPLETENESS),
                     kinds=[ZKP, SIGNED],
                     deadline_at=now + 3_600_000,
                     first_reading_at=now,
@@ -379,8 +384,7 @@ class World:
         domain = Domain(self.deployment.chain_id, self.deployment.router_bytes())
         statement = statement_of(task, attempt)
         if attempt.kind == ZKP:
-            roots = (bytes.fromhex(task.readings_root[2:]), bytes.fromhex(task.device_set_root[2:]))
-            opening = Opening(*roots, task.window_start, task.window_end, task.count)
+            opening = opening_of(task)
             return KEY.simulate(signals_of(statement, domain, opening, list(words)), opening)
         signature = Account.unsafe_sign_hash(statement.digest(domain), VERIFIER_KEY)
         parts = [signature.r.to_bytes(32, "big"), signature.s.to_bytes(32, "big"), signature.v]
@@ -443,7 +447,7 @@ class World:
         async def recorded() -> bool:
             tx = (await self.attempt(attempt)).assign_tx
             return tx is not None and any(
-                row.id == tx and row.state in ("MINED", "FINAL") for row in await self.outbox()
+                row.id == tx and row.state in ("MINED", "SAFE", "FINAL") for row in await self.outbox()
             )
 
         await self.until(settlement, recorded)

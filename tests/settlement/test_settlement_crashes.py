@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import SQLModel, col, func, select
+from sqlmodel import col, func, select
 
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import OutboxTxRow
@@ -58,9 +58,9 @@ async def test_a_crash_at_any_step_settles_once(world: World, point: str) -> Non
 @pytest.mark.parametrize("point", POINTS)
 async def test_a_crash_in_a_batch_records_once(world: World, point: str) -> None:
     settlement = world.settlement()
-    await world.until_tx(settlement, "publish_version", "MINED", "FINAL")
-    await world.until_tx(settlement, "register_prover", "MINED", "FINAL")
-    await world.until_tx(settlement, "apply_batch", "MINED", "FINAL")
+    await world.until_tx(settlement, "publish_version", "MINED", "SAFE", "FINAL")
+    await world.until_tx(settlement, "register_prover", "MINED", "SAFE", "FINAL")
+    await world.until_tx(settlement, "apply_batch", "MINED", "SAFE", "FINAL")
     task = await world.add_task()
     chain = CrashingChain(world.chain, point)
     chain.armed = True
@@ -72,15 +72,15 @@ async def test_a_crash_in_a_batch_records_once(world: World, point: str) -> None
     await world.until_task(again, task, "OPEN")
     recorded = [row for row in await world.outbox("apply_batch") if task in row.ref["tasks"]]
     assert len(recorded) == 1
-    assert recorded[0].state in {"MINED", "FINAL"}
+    assert recorded[0].state in {"MINED", "SAFE", "FINAL"}
 
 
 @pytest.mark.parametrize("chain_class", [Anvil, L1])
 async def test_a_dead_chain_loses_nothing(
-    chain_class: type[Anvil | L1], tmp_path: Path, test_abi: dict[str, dict[str, Any]]
+    chain_class: type[Anvil | L1], tmp_path: Path, ledger_url: str, test_abi: dict[str, dict[str, Any]]
 ) -> None:
     node: Anvil | L1 = await asyncio.to_thread(chain_class, tmp_path)
-    world = await World.build(tmp_path, node.url, test_abi)
+    world = await World.build(tmp_path, ledger_url, node.url, test_abi)
     await world.add_project()
     await world.add_prover("one", ZKP)
     settlement = world.settlement()
@@ -106,7 +106,7 @@ async def test_the_loop_runs_stops_and_goes_on(world: World) -> None:
     settlement = world.settlement()
     loop = asyncio.create_task(settlement.run())
     async with asyncio.timeout(30):
-        while (await world.outbox("publish_version"))[-1].state not in {"MINED", "FINAL"}:
+        while (await world.outbox("publish_version"))[-1].state not in {"MINED", "SAFE", "FINAL"}:
             await asyncio.sleep(0.05)
         task = await world.add_task()
         while (await world.task(task)).state != "OPEN":
@@ -124,10 +124,10 @@ async def test_the_loop_runs_stops_and_goes_on(world: World) -> None:
 
 
 @pytest.mark.parametrize("crashes", [1, 2, 4, 6])
-async def test_a_deployment_resumes_after_a_crash(node: Anvil | L1, tmp_path: Path, crashes: int) -> None:
-    ledger = Ledger.at(tmp_path / "ledger.db")
-    async with ledger.engine.begin() as connection:
-        await connection.run_sync(SQLModel.metadata.create_all)
+async def test_a_deployment_resumes_after_a_crash(
+    node: Anvil | L1, tmp_path: Path, ledger_url: str, crashes: int
+) -> None:
+    ledger = Ledger(ledger_url)
     chain = JsonRpcChain(node.url)
     signer = KeyFileSigner.at(tmp_path / "keys" / "coordinator.json")
     await transfer(chain, RICH, signer.address, b"", wei=10**20)
@@ -146,9 +146,9 @@ async def test_a_deployment_resumes_after_a_crash(node: Anvil | L1, tmp_path: Pa
 
 
 async def test_a_ledger_of_another_chain_is_refused(
-    shared_anvil: Anvil, shared_l1: L1, tmp_path: Path, test_abi: dict[str, dict[str, Any]]
+    shared_anvil: Anvil, shared_l1: L1, tmp_path: Path, ledger_url: str, test_abi: dict[str, dict[str, Any]]
 ) -> None:
-    world = await World.build(tmp_path, shared_anvil.url, test_abi)
+    world = await World.build(tmp_path, ledger_url, shared_anvil.url, test_abi)
     other = JsonRpcChain(shared_l1.url)
     with pytest.raises(Conflict, match="W3B-5004"):
         await ensure_deployment(world.ledger, other, world.signer, finality=SINGLE_PRODUCER)
@@ -157,9 +157,9 @@ async def test_a_ledger_of_another_chain_is_refused(
 
 
 async def test_a_chain_that_lost_the_contracts_is_refused(
-    shared_anvil: Anvil, tmp_path: Path, test_abi: dict[str, dict[str, Any]]
+    shared_anvil: Anvil, tmp_path: Path, ledger_url: str, test_abi: dict[str, dict[str, Any]]
 ) -> None:
-    world = await World.build(tmp_path, shared_anvil.url, test_abi)
+    world = await World.build(tmp_path, ledger_url, shared_anvil.url, test_abi)
     await shared_anvil.rpc("anvil_setCode", world.deployment.router, "0x")
     with pytest.raises(Conflict, match=r"W3B-5004.*Router"):
         await ensure_deployment(world.ledger, world.chain, world.signer, finality=SINGLE_PRODUCER)

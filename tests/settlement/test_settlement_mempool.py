@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from coordinator.settlement.collector import CollectorLimits
-from coordinator.settlement.sender import SenderLimits
+from coordinator.settlement.sending import SenderLimits
 from coordinator.settlement.service import Settlement
 from tests.settlement.settlement_world import RICH, Anvil, World, mined, transfer
 
@@ -53,7 +53,7 @@ async def test_the_first_of_several_hashes_may_be_the_one_mined(anvil_world: Wor
     task, _ = await proved(world, settlement)
     first = await send_unmined(world, own_anvil, settlement)
     (row,) = await world.outbox("settle")
-    replacement = await settlement._sender._bump(row)
+    replacement = await settlement._sender.mempool.replace(row)
     assert replacement.tx_hash != first
     await own_anvil.rpc("evm_mine")
     settled = await world.until_task(world.settlement(collector_limits=QUIET), task, "SETTLED")

@@ -14,7 +14,6 @@ from aiohttp import web
 from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlmodel import SQLModel
 
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import NonceRow, OutboxTxRow
@@ -76,10 +75,8 @@ def test_waiting_grows_to_a_minute() -> None:
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    made = Ledger.at(tmp_path / "ledger.db")
-    async with made.engine.begin() as connection:
-        await connection.run_sync(SQLModel.metadata.create_all)
+async def ledger(ledger_url: str) -> AsyncIterator[Ledger]:
+    made = Ledger(ledger_url)
     yield made
     await made.close()
 

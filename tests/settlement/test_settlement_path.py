@@ -57,7 +57,7 @@ async def test_a_window_settles_and_becomes_final(world: World) -> None:
         )
     )
     assert state.status is b.TaskStatus.SETTLED
-    assert {each.state for each in await world.outbox()} <= {"MINED", "FINAL"}
+    assert {each.state for each in await world.outbox()} <= {"MINED", "SAFE", "FINAL"}
     sent = await world.chain.nonce(world.signer.address)
     assert sent == len(await world.outbox()), "every outbox row is one transaction, and there is no other"
 
@@ -92,7 +92,10 @@ async def test_final_tells_the_webhooks_once_with_the_whole_result(world: World)
     event = json.loads(message.body)
     assert (event["type"], event["subject"], event["id"]) == ("w3bstream.task.final", task, message.id)
     data = event["data"]
-    assert data["output"]["fields"] == {"count": 3, "sum": "-250", "minimum": -2000, "maximum": 2150}
+    completeness = {"missing": "2", "duplicates": 1, "late": 0, "reordered": 1}
+    own = {"count": 3, "sum": "-250", "minimum": -2000, "maximum": 2150}
+    assert data["completeness"] == completeness
+    assert data["output"]["fields"] == own | completeness
     assert data["settlement"]["transaction_hash"] == row.transaction_hash
     assert data["settlement"]["finality_source"] == "single-producer"
     domain = Domain(world.deployment.chain_id, world.deployment.router_bytes())
@@ -103,9 +106,9 @@ async def test_final_tells_the_webhooks_once_with_the_whole_result(world: World)
 
 
 async def test_a_threshold_of_two_settles_with_the_second_kind(
-    node: Anvil | L1, tmp_path: Path, test_abi: dict[str, dict[str, Any]]
+    node: Anvil | L1, tmp_path: Path, ledger_url: str, test_abi: dict[str, dict[str, Any]]
 ) -> None:
-    world = await World.build(tmp_path, node.url, test_abi)
+    world = await World.build(tmp_path, ledger_url, node.url, test_abi)
     await world.add_project(threshold=2)
     await world.add_prover("one", ZKP)
     await world.add_prover("two", SIGNED)
@@ -113,7 +116,7 @@ async def test_a_threshold_of_two_settles_with_the_second_kind(
     task, first = await world.ready_attempt(settlement, "one")
     second = await world.assigned(settlement, task, "two", SIGNED)
     await world.prove(first, satisfy=False)
-    await world.until_tx(settlement, "settle", "MINED", "FINAL")
+    await world.until_tx(settlement, "settle", "MINED", "SAFE", "FINAL")
     assert (await world.task(task)).state == "OPEN"
     assert (await world.attempt(first)).state == "VERIFIED"
     await world.prove(second)
@@ -123,9 +126,9 @@ async def test_a_threshold_of_two_settles_with_the_second_kind(
 
 
 async def test_two_different_outputs_freeze_the_task(
-    node: Anvil | L1, tmp_path: Path, test_abi: dict[str, dict[str, Any]]
+    node: Anvil | L1, tmp_path: Path, ledger_url: str, test_abi: dict[str, dict[str, Any]]
 ) -> None:
-    world = await World.build(tmp_path, node.url, test_abi)
+    world = await World.build(tmp_path, ledger_url, node.url, test_abi)
     await world.add_project(threshold=2)
     await world.add_prover("one", ZKP)
     await world.add_prover("two", SIGNED)
@@ -133,7 +136,7 @@ async def test_two_different_outputs_freeze_the_task(
     task, first = await world.ready_attempt(settlement, "one")
     second = await world.assigned(settlement, task, "two", SIGNED)
     await world.prove(first, satisfy=False)
-    await world.until_tx(settlement, "settle", "MINED", "FINAL")
+    await world.until_tx(settlement, "settle", "MINED", "SAFE", "FINAL")
     await world.prove(second, OTHER_WORDS)
     row = await world.until_task(settlement, task, "FROZEN")
     assert row.code == "W3B-5007"
@@ -159,7 +162,7 @@ async def test_only_one_of_two_proofs_of_a_kind_is_sent(world: World) -> None:
 
 async def test_windows_are_recorded_in_order_in_few_batches(world: World) -> None:
     settlement = world.settlement()
-    await world.until_tx(settlement, "publish_version", "MINED", "FINAL")
+    await world.until_tx(settlement, "publish_version", "MINED", "SAFE", "FINAL")
     tasks = [await world.add_task() for _ in range(30)]
     for task in tasks:
         await world.until_task(settlement, task, "OPEN")
@@ -183,10 +186,10 @@ async def test_every_change_of_state_is_in_the_timeline(world: World) -> None:
 
 
 async def test_a_dapp_that_refused_can_be_called_again(
-    node: Anvil | L1, tmp_path: Path, test_abi: dict[str, dict[str, Any]]
+    node: Anvil | L1, tmp_path: Path, ledger_url: str, test_abi: dict[str, dict[str, Any]]
 ) -> None:
     """The refusal does not undo the settlement; a retry delivers once and is refused after that."""
-    world = await World.build(tmp_path, node.url, test_abi)
+    world = await World.build(tmp_path, ledger_url, node.url, test_abi)
     code = bytes.fromhex(test_abi["TestDapp"]["evm"]["bytecode"]["object"])
     dapp = (await transfer(world.chain, RICH, "", code)).contract_address
     behave = keccak(b"set(uint8,bytes)")[:4]
@@ -203,7 +206,7 @@ async def test_a_dapp_that_refused_can_be_called_again(
     async with world.ledger.transaction() as session:
         first = await enqueue_dapp_retry(session, world.ledger.clock(), world.deployment, task)
         assert await enqueue_dapp_retry(session, world.ledger.clock(), world.deployment, task) == first
-    await world.until_tx(settlement, "retry_dapp", "MINED", "FINAL")
+    await world.until_tx(settlement, "retry_dapp", "MINED", "SAFE", "FINAL")
     assert (await world.task(task)).dapp_ok is True
     async with world.ledger.transaction() as session:
         with pytest.raises(Conflict, match="W3B-3001"):

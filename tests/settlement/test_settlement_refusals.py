@@ -34,7 +34,7 @@ async def test_a_wrong_proof_is_refused_before_it_costs_gas(world: World) -> Non
 
 async def test_a_bad_task_does_not_hold_up_the_others(world: World) -> None:
     settlement = world.settlement()
-    await world.until_tx(settlement, "publish_version", "MINED", "FINAL")
+    await world.until_tx(settlement, "publish_version", "MINED", "SAFE", "FINAL")
     good = [await world.add_task(start=start, end=start + 10) for start in (1, 11, 21, 41, 51)]
     bad = await world.add_task(start=25, end=35)
     for task in good:
@@ -65,7 +65,7 @@ async def test_a_bad_assignment_does_not_hold_up_the_others(world: World) -> Non
 
     async def recorded() -> bool:
         tx = (await world.attempt(good)).assign_tx
-        return any(each.id == tx and each.state in {"MINED", "FINAL"} for each in await world.outbox())
+        return any(each.id == tx and each.state in {"MINED", "SAFE", "FINAL"} for each in await world.outbox())
 
     await world.until(settlement, recorded)
 
@@ -74,7 +74,7 @@ async def test_tasks_of_a_paused_project_wait(world: World) -> None:
     settlement = world.settlement()
     task, attempt = await world.ready_attempt(settlement, "one")
     await world.switch("pause")
-    await world.until_tx(settlement, "pause", "MINED", "FINAL")
+    await world.until_tx(settlement, "pause", "MINED", "SAFE", "FINAL")
     waiting = await world.add_task()
     await world.prove(attempt)
     row = await world.until_tx(settlement, "settle", "QUEUED")
@@ -93,7 +93,7 @@ async def test_tasks_of_a_paused_project_wait(world: World) -> None:
 
 async def test_a_pause_that_only_the_chain_knows_fails_no_task(world: World) -> None:
     settlement = world.settlement()
-    await world.until_tx(settlement, "publish_version", "MINED", "FINAL")
+    await world.until_tx(settlement, "publish_version", "MINED", "SAFE", "FINAL")
     registry, key = world.deployment.registry, world.signer_key
     await transfer(world.chain, key, registry, b.pause_project(world.project_id))
     task = await world.add_task()
@@ -129,8 +129,8 @@ async def test_a_proof_that_a_stranger_sent_first_counts(world: World) -> None:
 async def test_a_ledger_restored_from_a_backup_finds_its_work_done(world: World) -> None:
     """The project, version and prover are on chain; the outbox has forgotten that it sent them."""
     settlement = world.settlement()
-    await world.until_tx(settlement, "publish_version", "MINED", "FINAL")
-    await world.until_tx(settlement, "register_prover", "MINED", "FINAL")
+    await world.until_tx(settlement, "publish_version", "MINED", "SAFE", "FINAL")
+    await world.until_tx(settlement, "register_prover", "MINED", "SAFE", "FINAL")
     before = await world.chain.nonce(world.signer.address)
     async with world.ledger.transaction() as session:
         for row in await world.outbox():
@@ -138,8 +138,8 @@ async def test_a_ledger_restored_from_a_backup_finds_its_work_done(world: World)
                 row.state, row.nonce, row.raw, row.tx_hash = "QUEUED", None, None, ""
                 await session.merge(row)
     fresh = world.settlement()
-    await world.until_tx(fresh, "publish_version", "MINED", "FINAL")
-    await world.until_tx(fresh, "register_prover", "MINED", "FINAL")
+    await world.until_tx(fresh, "publish_version", "MINED", "SAFE", "FINAL")
+    await world.until_tx(fresh, "register_prover", "MINED", "SAFE", "FINAL")
     again = [row for row in await world.outbox() if row.nonce is not None and row.nonce >= before]
     assert {row.purpose for row in again} <= {"apply_batch"}
 
@@ -155,7 +155,7 @@ async def test_a_version_that_is_not_ours_is_refused(world: World) -> None:
     refused = await world.until_tx(settlement, "publish_version", "REFUSED")
     assert "VersionNotIncreasing" in refused.reason
     (create,) = await world.outbox("create_project")
-    assert create.state in {"MINED", "FINAL"}, "the project itself is ours"
+    assert create.state in {"MINED", "SAFE", "FINAL"}, "the project itself is ours"
     async with world.ledger.reading() as session:
         version = await session.get_one(ProjectVersionRow, (world.project_id, 1))
     assert version.state == "FAILED"
