@@ -1,0 +1,115 @@
+"""Signing in with an API key or a single-use link, and out again."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import urlencode
+
+import structlog
+from aiohttp import web
+
+from coordinator.explorer import access
+from coordinator.explorer.access import SignInLimit, Viewer
+from coordinator.explorer.guard import SITE, safe_next
+from coordinator.explorer.page import peer_of, surroundings, viewer_of
+from coordinator.explorer.rendering import render
+from verifier.error_codes import CODES
+from verifier.errors import Denied
+
+log = structlog.get_logger(__name__)
+
+LIMIT = web.AppKey("sign_in_limit", SignInLimit)
+_TOKEN_LENGTH = 64
+
+
+def _page(request: web.Request, *, code: str = "", status: int = 200, next_page: str = "/") -> web.Response:
+    known = CODES.get(code)
+    data = {
+        "next_page": next_page,
+        "code": code if known else "",
+        "message": known.meaning if known else "",
+        "next_step": known.next_step if known else "",
+    }
+    return render(request, "sign_in.html", "Sign in", data, status=status)
+
+
+async def show_sign_in(request: web.Request) -> web.Response:
+    """The form."""
+    return _page(request, code=request.query.get("why", ""), next_page=safe_next(request.query.get("next", "/")))
+
+
+async def sign_in(request: web.Request) -> web.Response:
+    """Check the key, make a session."""
+    form = await request.post()
+    secret, target = form.get("key", ""), form.get("next", "/")
+    next_page = safe_next(target if isinstance(target, str) else "/")
+    ledger, limit = surroundings(request).ledger, request.config_dict[LIMIT]
+    try:
+        limit.check(time.monotonic(), peer_of(request))
+        async with ledger.reading() as session:
+            viewer = await access.by_key(session, ledger.clock(), secret.strip() if isinstance(secret, str) else "")
+    except Denied as error:
+        limit.failed(time.monotonic(), peer_of(request))
+        log.warning("explorer_sign_in_refused", code=error.code, peer=peer_of(request))
+        return _page(request, code=error.code, status=429 if error.code == "W3B-7506" else 401, next_page=next_page)
+    return await _enter(request, viewer, next_page)
+
+
+async def show_link(request: web.Request) -> web.Response:
+    """One button that uses the link up: a preview of the link by a mail or chat program does not."""
+    token = request.query.get("token", "")[:_TOKEN_LENGTH]
+    data = {"token": token, "next_page": safe_next(request.query.get("next", "/"))}
+    return render(request, "enter.html", "Sign in", data)
+
+
+async def use_link(request: web.Request) -> web.Response:
+    """Use the link up, make a session."""
+    form = await request.post()
+    token, target = form.get("token", ""), form.get("next", "/")
+    limit = request.config_dict[LIMIT]
+    try:
+        limit.check(time.monotonic(), peer_of(request))
+        viewer = await access.use_link(surroundings(request).ledger, str(token)[:_TOKEN_LENGTH])
+    except Denied as error:
+        limit.failed(time.monotonic(), peer_of(request))
+        return _page(request, code=error.code, status=429 if error.code == "W3B-7506" else 401)
+    return await _enter(request, viewer, safe_next(target if isinstance(target, str) else "/"))
+
+
+async def _enter(request: web.Request, viewer: Viewer, next_page: str) -> web.Response:
+    token, _ = await access.make_token(surroundings(request).ledger, viewer.key_id, "session")
+    site = request.config_dict[SITE]
+    answer = web.Response(status=303, headers={"Location": next_page})
+    answer.set_cookie(
+        site.cookie,
+        token,
+        max_age=access.SESSION_MS // 1000,
+        path="/",
+        httponly=True,
+        secure=site.secure,
+        samesite="Strict",
+    )
+    log.info("explorer_signed_in", key_id=viewer.key_id, peer=peer_of(request))
+    return answer
+
+
+async def sign_out(request: web.Request) -> web.Response:
+    """End the session on both sides."""
+    site = request.config_dict[SITE]
+    await access.end_session(surroundings(request).ledger, request.cookies.get(site.cookie, ""))
+    answer = web.Response(status=303, headers={"Location": "/sign-in"})
+    answer.del_cookie(site.cookie, path="/", secure=site.secure, httponly=True, samesite="Strict")
+    return answer
+
+
+async def make_link(request: web.Request) -> web.Response:
+    """A single-use sign-in link for the caller's own key; only with the key itself, never with a session."""
+    if "Authorization" not in request.headers:
+        raise Denied("W3B-7001", "a link is made with the API key", field="authorization")
+    around = surroundings(request)
+    token, expires_at = await access.make_token(around.ledger, viewer_of(request).key_id, "link")
+    query = {"token": token}
+    target = safe_next(request.query.get("next", "/"))
+    if target != "/":
+        query["next"] = target
+    return web.json_response({"url": f"{around.base_url}/enter?{urlencode(query)}", "expires_at": expires_at})
