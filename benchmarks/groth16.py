@@ -1,4 +1,4 @@
-"""Groth16 proving time on the sample program (109,913 constraints) against snarkjs with the same key and witness.
+"""Groth16 proving time on the sample program (110,173 constraints) against snarkjs with the same key and witness.
 
     python -m benchmarks.groth16 [--rounds 3] [--threads 2] [--snarkjs PATH] [--circuit R1CS WASM INPUT.json]
 

@@ -1,7 +1,7 @@
 """The one table of error codes. `docs/reference/errors.md` is generated from it by `python -m verifier.error_codes`.
 
 1xxx readings and intake; 2xxx project file; 3xxx tasks, ledger, scheduling; 4xxx provers and proofs; 5xxx chain and
-settlement; 6xxx webhooks; 7xxx API and keys; 8xxx set-up and processes.
+settlement; 6xxx webhooks; 7xxx API and keys; 8xxx set-up and processes; 9xxx evidence.
 """
 
 from __future__ import annotations
@@ -63,6 +63,30 @@ CODES: dict[str, ErrorCode] = {
         "A project's DA URL leads to an address that the service must not reach.",
         "Use a host with public addresses, or have the operator set allow_private_da for a private network.",
     ),
+    "W3B-1050": ErrorCode(
+        "A device signed two different readings under one sequence number.",
+        "Keep both as evidence: the first counts, the other is a dead letter. Mend the device or take it out.",
+    ),
+    "W3B-1051": ErrorCode(
+        "The DA layer has no room left.",
+        "Free space or raise the stream's limits, then send again what was not acknowledged.",
+    ),
+    "W3B-1052": ErrorCode(
+        "The ledger did not take a batch of readings.",
+        "Free the ledger's disk or bring its database back; nothing is lost, the batch is tried again by itself.",
+    ),
+    "W3B-1053": ErrorCode(
+        "A project's intake broke off with an error of its own.",
+        "It is tried again by itself; find the trace `intake_failed` in the log and report it.",
+    ),
+    "W3B-1054": ErrorCode(
+        "A dead letter cannot be requeued.",
+        "List them with `w3bstream stream dead-letters`: each is requeued once, and only where it is kept whole.",
+    ),
+    "W3B-1055": ErrorCode(
+        "A call that sends readings stood still for a minute, or lasted more than an hour.",
+        "Send again: readings that are in the stream are not added twice. End a call when there is nothing to send.",
+    ),
     "W3B-2001": ErrorCode(
         "The project file is not valid.",
         "Mend the line that the message names; docs/reference/project-file.md has the schema.",
@@ -101,6 +125,41 @@ CODES: dict[str, ErrorCode] = {
         "Two different outputs were proven for one task.",
         "Compare the attempts with `w3bstream task get ID`: a prover or a proof system is broken.",
     ),
+    "W3B-3020": ErrorCode(
+        "The driver of the ledger's database is not installed.", "Install it: `pip install 'w3bstream[postgres]'`."
+    ),
+    "W3B-3021": ErrorCode(
+        "The ledger's database server does not answer.",
+        "Start the server, and check host and port in W3BSTREAM_LEDGER_URL; what was committed is safe.",
+    ),
+    "W3B-3022": ErrorCode(
+        "The ledger's database server refused the connection.",
+        "Check role, password and database in W3BSTREAM_LEDGER_URL, and the server's pg_hba.conf.",
+    ),
+    "W3B-3023": ErrorCode("The ledger's database server is too old.", "Use PostgreSQL 14 or later."),
+    "W3B-3024": ErrorCode(
+        "The ledger's database was too slow.", "Try again; look for long transactions and slow disks at the server."
+    ),
+    "W3B-3025": ErrorCode(
+        "A value cannot be stored in the ledger.", "Use numbers within their type's range, and text without NUL."
+    ),
+    "W3B-3026": ErrorCode(
+        "The ledger's URL is of no kind that is supported.",
+        "Set W3BSTREAM_LEDGER_URL to postgresql://user:password@host/database, or leave it empty for SQLite.",
+    ),
+    "W3B-3081": ErrorCode(
+        "The coordinator itself broke an attempt off: it restarted, or it ended a worker for another attempt's sake.",
+        "Nothing to do: the task is tried again, and such attempts count against the cap only after twenty of them.",
+    ),
+    "W3B-3082": ErrorCode(
+        "A re-run computed another output than the task's.",
+        "Compare them with `w3bstream task diff ID`: a prover or its program is broken.",
+    ),
+    "W3B-3083": ErrorCode(
+        "The task cannot be put back: the chain has accepted proofs of it.",
+        "Run `w3bstream reconcile`: the ledger is behind the chain.",
+    ),
+    "W3B-3084": ErrorCode("The re-run does not exist.", "List a task's re-runs with `w3bstream task diff ID`."),
     "W3B-4001": ErrorCode(
         "No prover of that kind is installed.", "Install the extra or the package that registers it."
     ),
@@ -131,7 +190,7 @@ CODES: dict[str, ErrorCode] = {
     ),
     "W3B-4010": ErrorCode(
         "A proof's bytes are malformed.",
-        "Send the 416 bytes of docs/reference/encodings.md §4, every value canonical.",
+        "Send the 544 bytes of docs/reference/encodings.md §4, every value canonical.",
     ),
     "W3B-4011": ErrorCode("A proof opens other inputs than the Statement's.", "Prove the window that the task names."),
     "W3B-4012": ErrorCode(
@@ -205,9 +264,75 @@ CODES: dict[str, ErrorCode] = {
         "The chain does not say which blocks are final.",
         "Set W3BSTREAM_FINALITY_DEPTH to the number of blocks after which you trust that a block stays.",
     ),
+    "W3B-5011": ErrorCode(
+        "The ledger holds transactions to send that are for another chain.",
+        "Point the service at the chain that the message names, or start with a fresh home folder.",
+    ),
+    "W3B-5012": ErrorCode(
+        "The chain's RPC servers contradict each other.",
+        "Find out which of the named servers is wrong and take it out of W3BSTREAM_CHAIN_RPC_URL; with three or more the "
+        "majority decides.",
+    ),
+    "W3B-5013": ErrorCode(
+        "Too few of the chain's RPC servers answer to make this final.",
+        "Bring the named servers back, or take them out of W3BSTREAM_CHAIN_RPC_URL; nothing is lost meanwhile.",
+    ),
+    "W3B-5014": ErrorCode(
+        "The RPC servers of W3BSTREAM_CHAIN_RPC_URL are not all of one chain.",
+        "Keep those of one chain: the same chain id and the same genesis block.",
+    ),
+    "W3B-5015": ErrorCode(
+        "The transaction does not exist, or belongs to no project of the key.",
+        "List the transactions with `w3bstream tx list`.",
+    ),
+    "W3B-5020": ErrorCode(
+        "A position of a stream that was read is neither a reading nor a dead letter.",
+        "Keep ledger and stream as they are and report it: a message was passed over.",
+    ),
+    "W3B-5021": ErrorCode(
+        "A position of a stream, or a device's sequence number, stands in the ledger twice.",
+        "Keep the ledger as it is and report it: a reading could count twice.",
+    ),
+    "W3B-5022": ErrorCode(
+        "A reading is in no window, in the wrong one or in several, or a window does not hold its readings.",
+        "Keep the ledger as it is and report it, with the task and the positions.",
+    ),
+    "W3B-5023": ErrorCode(
+        "A stream is not the one that the ledger has read.",
+        "Restore the stream's data; docs/explanation/intake.md says how a stream is made anew.",
+    ),
+    "W3B-5024": ErrorCode(
+        "The chain has not recorded a task, or has recorded other inputs.",
+        "Compare the contracts with `w3bstream status`; ledger or chain may come from a backup.",
+    ),
+    "W3B-5025": ErrorCode(
+        "Ledger and chain differ about a task's settlement.",
+        "Look at the task's transactions with `w3bstream tx list --task ID` and compare both values.",
+    ),
+    "W3B-5026": ErrorCode(
+        "The chain has settled a task that the ledger does not have, or has as ended without a settlement.",
+        "Stop any other coordinator that uses the key; a ledger restored from a backup does this too.",
+    ),
+    "W3B-5027": ErrorCode(
+        "The chain has not recorded an attempt's assignment as the ledger has it.",
+        "Look at the attempt's transaction with `w3bstream tx list --task ID`.",
+    ),
+    "W3B-5028": ErrorCode(
+        "A transaction of the ledger is not on the chain as the ledger has it.",
+        "Look at it with `w3bstream tx show ID`; a reorg below a final block, or a lying RPC server, does this.",
+    ),
+    "W3B-5029": ErrorCode(
+        "A settled task does not have exactly one accepted proof for each kind that it needed.",
+        "Look at the task's attempts with `w3bstream task get ID`.",
+    ),
+    "W3B-5030": ErrorCode(
+        "A webhook message counts as delivered without a 2xx answer, or was given up.",
+        "Send it again with `w3bstream webhook replay MESSAGE`.",
+    ),
     "W3B-6001": ErrorCode(
         "A webhook URL is not allowed.",
-        "Give an https URL without credentials; loopback works where allow_loopback_webhooks is true.",
+        "Give an https URL on port 443 or one from 1024, without credentials; loopback works where "
+        "allow_loopback_webhooks is true.",
     ),
     "W3B-6002": ErrorCode(
         "A URL leads to an address that the service must not reach.", "Give a host with public addresses only."
@@ -218,6 +343,14 @@ CODES: dict[str, ErrorCode] = {
     ),
     "W3B-6004": ErrorCode(
         "The webhook endpoint or message does not exist.", "List them with `w3bstream webhook list --project ID`."
+    ),
+    "W3B-6005": ErrorCode(
+        "A webhook key cannot be read.",
+        "Give the endpoint's secret (`whsec_…`) or public key (`whpk_…`) whole, as the service showed it.",
+    ),
+    "W3B-6006": ErrorCode(
+        "Too many old keys of a webhook endpoint sign already.",
+        "Wait until their overlap ends, or revoke them at once with `w3bstream webhook secret EP --overlap 0`.",
     ),
     "W3B-7001": ErrorCode(
         "The call carries no API key.",
@@ -282,6 +415,73 @@ CODES: dict[str, ErrorCode] = {
         "The API would serve in clear on a host other than loopback, or its TLS settings are incomplete.",
         "Set api_tls_cert and api_tls_key, or api_insecure=true behind a proxy that ends TLS.",
     ),
+    "W3B-7020": ErrorCode(
+        "The API key or the token has run out.",
+        "Log in again (`w3bstream login`), or ask an administrator for a new key (`w3bstream keys api create`).",
+    ),
+    "W3B-7021": ErrorCode(
+        "The token is not one of this installation, or it was changed.", "Log in again with `w3bstream login`."
+    ),
+    "W3B-7022": ErrorCode(
+        "A login was refused.",
+        "Ask for a new challenge and sign it with the key of a registered DID within 60 seconds.",
+    ),
+    "W3B-7023": ErrorCode("The identity does not exist.", "List them with `w3bstream identity list`."),
+    "W3B-7024": ErrorCode(
+        "A DID is not valid.",
+        "Use did:key with an Ed25519, P-256 or secp256k1 key, or did:pkh:eip155:<chain>:<address>.",
+    ),
+    "W3B-7025": ErrorCode(
+        "A job intent's signature does not hold, or its signer may not use the project.",
+        "Sign docs/reference/encodings.md's JobIntent for this chain and Router with a registered did:pkh.",
+    ),
+    "W3B-7026": ErrorCode(
+        "The signer has used this nonce for a job already.", "Sign the intent with a nonce that was not used before."
+    ),
+    "W3B-7027": ErrorCode(
+        "The job's deadline has passed or is missing.", "Sign an intent with a deadline, Unix seconds, in the future."
+    ),
+    "W3B-7028": ErrorCode(
+        "A quota or a rate limit is used up.",
+        "Try again after the time that the answer's RetryInfo says; an administrator may raise the quota.",
+    ),
+    "W3B-7029": ErrorCode(
+        "Too many failed logins or wrong keys came from this address.", "Wait a minute, then use a valid key."
+    ),
+    "W3B-7030": ErrorCode("The job does not exist.", "List the jobs with `w3bstream job list --project ID`."),
+    "W3B-7031": ErrorCode(
+        "The audit log does not hold together.",
+        "Keep the ledger as it is: a row was changed, added or taken out at the id that the message names.",
+    ),
+    "W3B-7501": ErrorCode(
+        "The explorer has no such page or thing, or this key may not see it.",
+        "Search for the id, or begin at the overview; a key of one project sees that project only.",
+    ),
+    "W3B-7502": ErrorCode(
+        "The explorer asks for a sign-in, or the session ended.",
+        "Sign in with an API key, or open a fresh link: `w3bstream explorer open`.",
+    ),
+    "W3B-7503": ErrorCode(
+        "The sign-in link was used, ran out, or never was.",
+        "Make a new one with `w3bstream explorer link`; each works once, for ten minutes.",
+    ),
+    "W3B-7504": ErrorCode(
+        "A form did not come from a page of this explorer.",
+        "Load the page again and press the button there; a program sends its API key instead of the cookie.",
+    ),
+    "W3B-7505": ErrorCode(
+        "The explorer was called by a name that is not its own.",
+        "Use the address that `w3bstream up` printed, or set W3BSTREAM_EXPLORER_URL to the name in front of it.",
+    ),
+    "W3B-7506": ErrorCode("Too many sign-ins failed.", "Wait a minute, then try again with a whole key."),
+    "W3B-7507": ErrorCode(
+        "The explorer has as many live connections as it takes.",
+        "Close a tab; pages can be read without live updates.",
+    ),
+    "W3B-7508": ErrorCode(
+        "The explorer does not answer on this machine.",
+        "Start the service with `w3bstream up`; W3BSTREAM_EXPLORER=false switches the explorer off.",
+    ),
     "W3B-8001": ErrorCode(
         "Another service uses this home folder.", "Stop it, or set W3BSTREAM_HOME to another folder."
     ),
@@ -300,6 +500,84 @@ CODES: dict[str, ErrorCode] = {
     "W3B-8007": ErrorCode("A setting's value is not valid.", "docs/reference/settings.md lists the settings."),
     "W3B-8008": ErrorCode(
         "The home folder cannot be made or written to.", "Set W3BSTREAM_HOME to a folder that you may write to."
+    ),
+    "W3B-8010": ErrorCode(
+        "This coordinator does not lead any more.",
+        "Nothing to do: another coordinator goes on with the work; `w3bstream status` names it.",
+    ),
+    "W3B-8011": ErrorCode(
+        "Coordinators that share a ledger must share NATS and chain too.",
+        "Set W3BSTREAM_NATS_URL and W3BSTREAM_CHAIN_RPC_URL to the same NATS and chain for each of them.",
+    ),
+    "W3B-8012": ErrorCode(
+        "The ledger belongs to another account on chain.",
+        "Copy `keys/coordinator.json` from the home folder of the first coordinator (mode 600), or use another ledger.",
+    ),
+    "W3B-8013": ErrorCode(
+        "A prover's id belongs to the workers of another home folder.",
+        "Set W3BSTREAM_PROVER_NAME to a name of its own for each home folder that shares the ledger.",
+    ),
+    "W3B-8020": ErrorCode(
+        "The ledger has not taken a write of this coordinator for too long.",
+        "Look at the ledger's disk and server, and for `leadership_unknown` in the log (docs/how-to/observe.md).",
+    ),
+    "W3B-8021": ErrorCode(
+        "No coordinator leads: nothing is read, proven, settled or delivered.",
+        "Start one; one that runs takes over within W3BSTREAM_LEADER_SECONDS, or says in its log why not.",
+    ),
+    "W3B-8022": ErrorCode(
+        "The chain makes no blocks while transactions wait for one.",
+        "Look at the chain's node; the transactions are sent again by themselves once it goes on.",
+    ),
+    "W3B-8023": ErrorCode(
+        "Tasks wait for a kind of prover of which none is online.",
+        "Start a prover of that kind; `w3bstream prover list` says why those that there are do not work.",
+    ),
+    "W3B-8024": ErrorCode(
+        "The disk of the home folder is nearly full.",
+        "Make room before the ledger and the streams refuse writes; the bound is W3BSTREAM_DISK_RESERVE_MIB.",
+    ),
+    "W3B-9001": ErrorCode(
+        "There is no evidence yet: the task is not settled.",
+        "Wait until it is FINAL (`w3bstream task watch`), then ask again.",
+    ),
+    "W3B-9002": ErrorCode(
+        "The file is no evidence file, or not in canonical form.",
+        "Use the file as `w3bstream evidence get` wrote it; docs/reference/evidence-format.md has the form.",
+    ),
+    "W3B-9003": ErrorCode(
+        "A block, transaction or receipt in the evidence does not hold.",
+        "Do not rely on the file; ask for another from whom you trust, and compare their SHA-256.",
+    ),
+    "W3B-9004": ErrorCode(
+        "The chain's events in the evidence do not say what the file says.",
+        "Do not rely on the file; the check that the message names tells what differs.",
+    ),
+    "W3B-9005": ErrorCode(
+        "Readings or devices in the evidence do not match what the task committed to.",
+        "Do not rely on the file; the check that the message names tells which one.",
+    ),
+    "W3B-9006": ErrorCode(
+        "A program, proof or output in the evidence does not hold.",
+        "Do not rely on the file; the check that the message names tells which one.",
+    ),
+    "W3B-9007": ErrorCode(
+        "The chain does not give what evidence is made of.",
+        "Set W3BSTREAM_CHAIN_RPC_URL to a node that serves old blocks, logs and receipts of an Ethereum chain.",
+    ),
+    "W3B-9008": ErrorCode(
+        "The evidence rests on something that your trust file, checkpoint or node contradicts or does not accept.",
+        "If you are sure of your own anchors do not rely on the file; else correct the anchor that the message names.",
+    ),
+    "W3B-9009": ErrorCode(
+        "The trust file or a checkpoint is not valid.", "docs/how-to/verify-evidence.md has an example of each."
+    ),
+    "W3B-9010": ErrorCode(
+        "There is no such reading in a settled window.",
+        "Check project, device and sequence; a new reading is counted once its window is settled.",
+    ),
+    "W3B-9011": ErrorCode(
+        "The evidence file is of another version of the format.", "Use the version of w3bstream that wrote it."
     ),
 }
 

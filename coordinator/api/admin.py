@@ -1,15 +1,19 @@
-"""AdminService: API keys, and how the installation stands."""
+"""AdminService: API keys, and how the installation stands. Identities, quotas and the audit log are in `admin_*.py`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.api import render
+from coordinator.api import acts, render
+from coordinator.api.admin_audit import AuditMethods
+from coordinator.api.admin_identities import IdentityMethods
+from coordinator.api.admin_quotas import QuotaMethods
 from coordinator.api.auth import ADMIN, check_scopes, current_caller, key_hash, new_key
 from coordinator.api.idempotency import Once
 from coordinator.api.surroundings import Installation
@@ -20,6 +24,8 @@ from verifier.errors import Conflict, InvalidInput, NotFound
 from w3bstream.v1 import admin_pb2, admin_pb2_grpc
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+MAX_LIFETIME = 10 * 366 * 86_400
+"""Seconds that an API key may be given."""
 _NOT_CONTRACTS = ("chain_id", "block")
 
 
@@ -30,12 +36,20 @@ def _version() -> str:
         return "unpacked source"
 
 
-class AdminService(admin_pb2_grpc.AdminServiceServicer):
-    """Makes and revokes API keys and tells how each part stands."""
+class AdminService(IdentityMethods, QuotaMethods, AuditMethods, admin_pb2_grpc.AdminServiceServicer):
+    """Makes and revokes API keys and tells how each part stands.
 
-    def __init__(self, ledger: Ledger, installation: Installation) -> None:
+    Parameters: `forget` is told of every key and identity that was revoked or changed; `defaults` are the
+    installation's quotas by resource.
+    """
+
+    def __init__(
+        self, ledger: Ledger, installation: Installation, forget: Callable[[str], None], defaults: Mapping[str, int]
+    ) -> None:
         self._ledger = ledger
         self._installation = installation
+        self._forget = forget
+        self._defaults = defaults
         self._started_at = ledger.clock()
 
     async def CreateApiKey(
@@ -48,6 +62,9 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
         if _NAME.fullmatch(request.name) is None:
             raise InvalidInput("W3B-7008", f"name {request.name[:40]!r} is not 1 to 100 characters", field="name")
         scopes = check_scopes(request.scopes, project_id)
+        lifetime = request.expires_in_seconds
+        if lifetime > MAX_LIFETIME:
+            raise InvalidInput("W3B-7008", f"{lifetime} s are more than 10 years", field="expires_in_seconds")
         async with self._ledger.transaction() as session:
             answer = await once.answered(session, admin_pb2.CreateApiKeyResponse)
             if answer is not None:
@@ -63,8 +80,10 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
                 scopes=scopes,
                 project_id=project_id,
                 created_at=now,
+                expires_at=now + lifetime * 1000 if lifetime else None,
             )
             session.add(row)
+            acts.note(subject=key_id, project_id=project_id or 0, expires_in_seconds=lifetime)
             answer = admin_pb2.CreateApiKeyResponse(api_key=render.api_key(row), secret=secret)
             await once.store(session, now, answer)
         return answer
@@ -88,6 +107,7 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
                 await _keep_one_admin(session, row)
                 row.revoked_at = self._ledger.clock()
                 session.add(row)
+        self._forget(row.id)
         return render.api_key(row)
 
     async def GetStatus(self, request: admin_pb2.GetStatusRequest, context: object) -> admin_pb2.Status:
@@ -115,7 +135,13 @@ class AdminService(admin_pb2_grpc.AdminServiceServicer):
 
 
 async def _keep_one_admin(session: AsyncSession, leaving: ApiKeyRow) -> None:
-    """Raises Conflict (W3B-7018) when no valid admin key would be left."""
-    valid = await session.exec(select(ApiKeyRow).where(col(ApiKeyRow.revoked_at).is_(None)))
-    if ADMIN in leaving.scopes and not any(ADMIN in row.scopes for row in valid if row.id != leaving.id):
+    """Raises Conflict (W3B-7018) when no valid admin key without an end would be left."""
+    # A key that runs out by itself does not count: the installation would be left without one.
+    lasting = col(ApiKeyRow.revoked_at).is_(None), col(ApiKeyRow.expires_at).is_(None)
+    valid = await session.exec(select(ApiKeyRow).where(*lasting))
+    if (
+        ADMIN in leaving.scopes
+        and not leaving.expires_at
+        and not any(ADMIN in row.scopes for row in valid if row.id != leaving.id)
+    ):
         raise Conflict("W3B-7018", f"API key {leaving.id} is the last valid admin key", field="api_key_id")

@@ -1,7 +1,8 @@
-"""API keys: who calls, what the key may do, and in which project.
+"""Who calls, what the caller may do, and in which project: the scope table, and API keys.
 
 A key is `w3b_<12 hex digits>_<43 characters of base64url>`; the ledger keeps its SHA-256 only. Its 256 random bits
-make a slow hash needless. Every method stands in `SCOPES`; one that does not is refused.
+make a slow hash needless. Every method stands in `SCOPES`; one that does not is refused. `authenticator.py` finds the
+caller of a call.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import structlog
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.control_tables import IdentityRow
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import ApiKeyRow
 from verifier.errors import Denied, InvalidInput
@@ -45,6 +47,8 @@ ANY_KEY = "any key"
 """The method asks for a valid key, whatever its scopes."""
 PUBLIC = "public"
 """The method asks for no key. Only a short unary call may be this: a stream would hold one of the calls under way."""
+LOGIN = "login"
+"""The method asks for no key and its caller's failures are counted."""
 
 SCOPES = {
     "/w3bstream.v1.ProjectService/CreateProject": "projects:write",
@@ -58,9 +62,19 @@ SCOPES = {
     "/w3bstream.v1.TaskService/ListTasks": "tasks:read",
     "/w3bstream.v1.TaskService/CancelTask": "tasks:write",
     "/w3bstream.v1.TaskService/WatchTasks": "tasks:read",
+    "/w3bstream.v1.TaskService/RequeueTask": "tasks:write",
+    "/w3bstream.v1.TaskService/RequeueTasks": "tasks:write",
+    "/w3bstream.v1.TaskService/RerunTask": "tasks:write",
+    "/w3bstream.v1.TaskService/GetRerun": "tasks:read",
+    "/w3bstream.v1.TaskService/DiffOutputs": "tasks:read",
     "/w3bstream.v1.IngestService/Ingest": "ingest:write",
     "/w3bstream.v1.IngestService/GetIntake": "tasks:read",
     "/w3bstream.v1.IngestService/ListDeadLetters": "tasks:read",
+    "/w3bstream.v1.IngestService/RequeueDeadLetters": "projects:write",
+    "/w3bstream.v1.IngestService/ReplayStream": "tasks:read",
+    "/w3bstream.v1.IngestService/VerifyStream": "tasks:read",
+    "/w3bstream.v1.EvidenceService/GetEvidence": "tasks:read",
+    "/w3bstream.v1.EvidenceService/GetInclusionReceipt": "tasks:read",
     "/w3bstream.v1.ProverService/ListProvers": "provers:read",
     "/w3bstream.v1.ProverService/WatchProvers": "provers:read",
     "/w3bstream.v1.ProverService/DrainProver": "provers:write",
@@ -70,10 +84,27 @@ SCOPES = {
     "/w3bstream.v1.WebhookService/SetWebhookDisabled": "webhooks:write",
     "/w3bstream.v1.WebhookService/RotateWebhookSecret": "webhooks:write",
     "/w3bstream.v1.WebhookService/ReplayMessage": "webhooks:write",
+    "/w3bstream.v1.WebhookService/ReplayMessages": "webhooks:write",
+    "/w3bstream.v1.ChainService/ListTransactions": "tasks:read",
+    "/w3bstream.v1.ChainService/GetTransaction": "tasks:read",
+    "/w3bstream.v1.ChainService/RetryDapp": "tasks:write",
+    "/w3bstream.v1.ChainService/Reconcile": ADMIN,
     "/w3bstream.v1.AdminService/CreateApiKey": ADMIN,
     "/w3bstream.v1.AdminService/ListApiKeys": ADMIN,
     "/w3bstream.v1.AdminService/RevokeApiKey": ADMIN,
+    "/w3bstream.v1.AdminService/CreateIdentity": ADMIN,
+    "/w3bstream.v1.AdminService/ListIdentities": ADMIN,
+    "/w3bstream.v1.AdminService/RevokeIdentity": ADMIN,
+    "/w3bstream.v1.AdminService/ListQuotas": ADMIN,
+    "/w3bstream.v1.AdminService/SetQuota": ADMIN,
+    "/w3bstream.v1.AdminService/ListAudit": ADMIN,
     "/w3bstream.v1.AdminService/GetStatus": ANY_KEY,
+    "/w3bstream.v1.AuthService/GetChallenge": LOGIN,
+    "/w3bstream.v1.AuthService/Login": LOGIN,
+    "/w3bstream.v1.JobService/SubmitJob": "tasks:write",
+    "/w3bstream.v1.JobService/GetJob": "tasks:read",
+    "/w3bstream.v1.JobService/ListJobs": "tasks:read",
+    "/w3bstream.v1.JobService/WatchJob": "tasks:read",
     "/grpc.health.v1.Health/Check": PUBLIC,
     "/grpc.health.v1.Health/Watch": ANY_KEY,
     "/grpc.health.v1.Health/List": ANY_KEY,
@@ -84,6 +115,7 @@ SCOPES = {
 
 KEY_FILE = "admin.key"
 _KEY = re.compile(r"w3b_([0-9a-f]{12})_[A-Za-z0-9_-]{43}")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{1,2000}\.[A-Za-z0-9_-]{1,4000}\.[A-Za-z0-9_-]{1,200}")
 
 
 @dataclass(frozen=True)
@@ -91,11 +123,21 @@ class Caller:
     """Who makes the call under way."""
 
     key_id: str
-    """`ApiKeyRow.id`."""
+    """`ApiKeyRow.id`, or the DID of a caller with a token."""
     project_id: int | None
     """The only project that the key works for, or None for every one."""
     secret: str
-    """The whole key as it was sent; it seals stored answers (idempotency.py). Never logged."""
+    """The whole key as it was sent, or the installation's seal of a DID; it seals stored answers (idempotency.py).
+    Never logged."""
+    scopes: frozenset[str] = frozenset()
+    """What the caller may do."""
+    expires_at: int | None = None
+    """When the key or token runs out, milliseconds."""
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it came with a token of a DID."""
+        return self.key_id.startswith("did:")
 
     def require_project(self, project_id: int) -> None:
         """Refuse another project than the key's. Raises Denied (W3B-7005)."""
@@ -137,19 +179,28 @@ def new_key() -> tuple[str, str]:
     return f"key_{number}", f"w3b_{number}_{secrets.token_urlsafe(32)}"
 
 
+def is_api_key(secret: str) -> bool:
+    """Whether the text has the form of an API key; a token has another."""
+    return _KEY.fullmatch(secret) is not None
+
+
 def bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:
-    """The key in `authorization: Bearer …`. Raises Denied: W3B-7001 without one, W3B-7002 for another form."""
+    """The key or token in `authorization: Bearer …`.
+
+    Raises Denied: W3B-7001 without one, W3B-7002 for another form.
+    """
     values = [value for key, value in metadata if key == "authorization"]
     if not values:
         raise Denied("W3B-7001", "the call has no authorization metadata", field="authorization")
     scheme, _, secret = values[0].partition(" ") if isinstance(values[0], str) else ("", "", "")
-    if len(values) != 1 or scheme.lower() != "bearer" or _KEY.fullmatch(secret) is None:
-        raise Denied("W3B-7002", "authorization is not `Bearer w3b_…` with a whole key", field="authorization")
+    whole = _KEY.fullmatch(secret) or _TOKEN.fullmatch(secret)
+    if len(values) != 1 or scheme.lower() != "bearer" or whole is None:
+        raise Denied("W3B-7002", "authorization is not `Bearer ` and a whole API key or token", field="authorization")
     return secret
 
 
-async def find_key(session: AsyncSession, secret: str) -> ApiKeyRow:
-    """The valid key of that text. Raises Denied: W3B-7002 (unknown), W3B-7003 (revoked)."""
+async def find_key(session: AsyncSession, secret: str, now: int) -> ApiKeyRow:
+    """The valid key of that text. Raises Denied: W3B-7002 (unknown), W3B-7003 (revoked), W3B-7020 (run out)."""
     match = _KEY.fullmatch(secret)
     row = await session.get(ApiKeyRow, f"key_{match.group(1)}" if match else "", populate_existing=True)
     # The comparison runs for an unknown id too, so that the time taken does not tell which ids exist.
@@ -158,28 +209,35 @@ async def find_key(session: AsyncSession, secret: str) -> ApiKeyRow:
         raise Denied("W3B-7002", "there is no such API key", field="authorization")
     if row.revoked_at is not None:
         raise Denied("W3B-7003", f"API key {row.id} ({row.name}) was revoked", field="authorization")
+    if row.expires_at is not None and row.expires_at <= now:
+        raise Denied("W3B-7020", f"API key {row.id} ({row.name}) has run out", field="authorization")
     return row
 
 
-async def authenticate(ledger: Ledger, method: str, metadata: Sequence[tuple[str, str | bytes]]) -> Caller | None:
-    """The caller, allowed to call `method`; None where the method is public.
+async def find_identity(session: AsyncSession, did: str) -> IdentityRow:
+    """The valid identity. Raises Denied (W3B-7003) for one that was revoked or is not there."""
+    row = await session.get(IdentityRow, did, populate_existing=True)
+    if row is None or row.revoked_at is not None:
+        raise Denied("W3B-7003", f"{did} is not registered here, or was revoked", field="authorization")
+    return row
 
-    Raises Denied: W3B-7001, W3B-7002, W3B-7003 (who), W3B-7004 (scope).
-    """
+
+def require_scope(caller: Caller, method: str) -> None:
+    """Raises Denied (W3B-7004) unless the caller may call the method."""
     scope = SCOPES.get(method)
-    if scope == PUBLIC:
-        return None
-    secret = bearer(metadata)
-    async with ledger.reading() as session:
-        row = await find_key(session, secret)
-    if scope != ANY_KEY and (scope is None or scope not in row.scopes):
-        raise Denied("W3B-7004", f"API key {row.id} ({row.name}) lacks the scope {scope or method}")
-    return Caller(row.id, row.project_id, secret)
+    if scope != ANY_KEY and (scope is None or scope not in caller.scopes):
+        raise Denied("W3B-7004", f"{caller.key_id} lacks the scope {scope or method}")
 
 
 async def require_still_valid(session: AsyncSession, caller: Caller) -> None:
-    """For long calls: refuse to go on once the key was revoked. Raises Denied (W3B-7003)."""
-    await find_key(session, caller.secret)
+    """For long calls: refuse to go on once the key or identity was revoked. Raises Denied (W3B-7003).
+
+    (What has run out by itself ends at the gate.)
+    """
+    if caller.is_identity:
+        await find_identity(session, caller.key_id)
+    else:
+        await find_key(session, caller.secret, 0)
 
 
 def check_scopes(scopes: Sequence[str], project_id: int | None) -> list[str]:

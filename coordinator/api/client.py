@@ -11,6 +11,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -18,6 +19,13 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from coordinator.api.client_access import SECURE, AccessCalls, dialled
+from coordinator.api.client_chain import ChainCalls
+from coordinator.api.client_evidence import EvidenceCalls
+from coordinator.api.client_jobs import JobCalls
+from coordinator.api.client_repairs import TaskRepairCalls
+from coordinator.api.client_stream import StreamCalls
+from coordinator.api.client_webhooks import WebhookCalls
 from coordinator.api.errors import from_rpc
 from verifier.errors import InvalidInput, W3bstreamError
 from w3bstream.v1 import (
@@ -31,15 +39,12 @@ from w3bstream.v1 import (
     prover_pb2_grpc,
     task_pb2,
     task_pb2_grpc,
-    webhook_pb2,
-    webhook_pb2_grpc,
 )
 
 BATCH = 256
 """Readings of one message of an ingest."""
 RETRY_SECONDS = (0.2, 0.5, 1.0, 2.0)
 """Pauses between tries; each is stretched by up to a half, at random."""
-SECURE = "https://"
 _OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.keepalive_time_ms", 30_000),
@@ -56,13 +61,21 @@ def new_idempotency_key() -> str:
     return str(uuid.uuid4())
 
 
-def _channel(target: str, ca: bytes | None) -> grpc.Channel:
+@dataclass(frozen=True)
+class Certificate:
+    """The client's own certificate, for a service that asks for one (mutual TLS)."""
+
+    chain: bytes
+    """PEM."""
+    key: bytes = field(repr=False)
+    """Its private key, PEM."""
+
+
+def _channel(target: str, ca: bytes | None, own: Certificate | None) -> grpc.Channel:
     if not target.startswith(SECURE):
         return grpc.insecure_channel(target, _OPTIONS)
-    host = target.removeprefix(SECURE).rstrip("/")
-    if ":" not in host.rpartition("]")[2]:
-        host += ":443"
-    return grpc.secure_channel(host, grpc.ssl_channel_credentials(ca), _OPTIONS)
+    pair = (own.key, own.chain) if own else (None, None)
+    return grpc.secure_channel(dialled(target), grpc.ssl_channel_credentials(ca, *pair), _OPTIONS)
 
 
 def _moment(at: datetime | None) -> Timestamp | None:
@@ -75,26 +88,33 @@ def _moment(at: datetime | None) -> Timestamp | None:
     return stamp
 
 
-class Client:
+class Client(AccessCalls, ChainCalls, EvidenceCalls, JobCalls, StreamCalls, TaskRepairCalls, WebhookCalls):
     """A connection to the API; use it as a context manager.
 
     Parameters: `target` is `host:port` in clear, for loopback and private networks, or `https://host[:port]` with TLS;
-    `api_key` is `w3b_…`; `ca` is a PEM bundle where the system's roots do not do; `timeout` in seconds bounds each call
-    that has no bound of its own.
+    `api_key` is `w3b_…` or a login's token; `ca` is a PEM bundle where the system's roots do not do; `certificate` is for
+    a service with mutual TLS; `timeout` in seconds bounds each call that has no bound of its own.
     """
 
-    def __init__(self, target: str, api_key: str, *, ca: bytes | None = None, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        target: str,
+        api_key: str,
+        *,
+        ca: bytes | None = None,
+        certificate: Certificate | None = None,
+        timeout: float = 30.0,
+    ) -> None:
         self.target = target
         """Where the service is."""
         self.timeout = timeout
         """Seconds for a plain call."""
-        self._metadata = (("authorization", f"Bearer {api_key}"),)
-        self._channel = _channel(target, ca)
+        self._metadata = (("authorization", f"Bearer {api_key}"),) if api_key else ()
+        self._channel = _channel(target, ca, certificate)
         self._projects = project_pb2_grpc.ProjectServiceStub(self._channel)
         self._tasks = task_pb2_grpc.TaskServiceStub(self._channel)
         self._ingest = ingest_pb2_grpc.IngestServiceStub(self._channel)
         self._provers = prover_pb2_grpc.ProverServiceStub(self._channel)
-        self._webhooks = webhook_pb2_grpc.WebhookServiceStub(self._channel)
         self._admin = admin_pb2_grpc.AdminServiceStub(self._channel)
 
     def __enter__(self) -> Client:
@@ -128,12 +148,21 @@ class Client:
 
     def _watch(self, method: Callable[..., Any], request: Any) -> Iterator[Any]:
         """The events of a watch; a connection that breaks is made anew from the last event on."""
+
+        def go_on(event: Any) -> None:
+            request.after_event_id = event.id
+
+        return self._resumed(method, request, go_on)
+
+    def _resumed(self, method: Callable[..., Any], request: Any, go_on: Callable[[Any], None]) -> Iterator[Any]:
+        """A stream of answers; `go_on` moves the request past each, from where a broken connection is made anew."""
         tries = 0
         while True:
             try:
-                for event in method(request, metadata=self._metadata):
-                    request.after_event_id, tries = event.id, 0
-                    yield event
+                for answer in method(request, metadata=self._metadata):
+                    go_on(answer)
+                    tries = 0
+                    yield answer
             except grpc.RpcError as error:
                 wait = _pause(error, RETRY_SECONDS[tries] if tries < len(RETRY_SECONDS) else None)
                 if wait is None:
@@ -273,52 +302,25 @@ class Client:
         """Let a prover finish and give it nothing new; `drain=False` undoes it."""
         return self._call(self._provers.DrainProver, prover_pb2.DrainProverRequest(prover_id=prover_id, drain=drain))
 
-    # Webhooks
-
-    def create_webhook(
-        self, project_id: int, url: str, events: Sequence[str] = (), *, idempotency_key: str = ""
-    ) -> webhook_pb2.CreateWebhookResponse:
-        """Register an endpoint; the answer holds its secret, this once."""
-        key = idempotency_key or new_idempotency_key()
-        request = webhook_pb2.CreateWebhookRequest(project_id=project_id, url=url, events=events, idempotency_key=key)
-        return self._call(self._webhooks.CreateWebhook, request)
-
-    def list_webhooks(self, project_id: int) -> list[webhook_pb2.Webhook]:
-        """A project's endpoints."""
-        request = webhook_pb2.ListWebhooksRequest(project_id=project_id)
-        return list(self._call(self._webhooks.ListWebhooks, request).webhooks)
-
-    def set_webhook_disabled(self, webhook_id: str, *, disabled: bool) -> webhook_pb2.Webhook:
-        """Stop or start deliveries to an endpoint."""
-        request = webhook_pb2.SetWebhookDisabledRequest(webhook_id=webhook_id, disabled=disabled)
-        return self._call(self._webhooks.SetWebhookDisabled, request)
-
-    def rotate_webhook_secret(self, webhook_id: str) -> webhook_pb2.CreateWebhookResponse:
-        """Give an endpoint a new secret; the answer holds it, this once."""
-        request = webhook_pb2.RotateWebhookSecretRequest(webhook_id=webhook_id)
-        return self._once(self._webhooks.RotateWebhookSecret, request)
-
-    def list_deliveries(
-        self, project_id: int, *, webhook_id: str = "", state: str = "", page_size: int = 0, page_token: str = ""
-    ) -> webhook_pb2.ListDeliveriesResponse:
-        """A page of messages with every try to deliver them, newest first."""
-        request = webhook_pb2.ListDeliveriesRequest(
-            project_id=project_id, webhook_id=webhook_id, state=state, page_size=page_size, page_token=page_token
-        )
-        return self._call(self._webhooks.ListDeliveries, request)
-
-    def replay_message(self, message_id: str) -> webhook_pb2.WebhookMessage:
-        """Send a webhook message again under its id."""
-        return self._once(self._webhooks.ReplayMessage, webhook_pb2.ReplayMessageRequest(message_id=message_id))
-
     # The installation
 
     def create_api_key(
-        self, name: str, scopes: Sequence[str], *, project_id: int = 0, idempotency_key: str = ""
+        self,
+        name: str,
+        scopes: Sequence[str],
+        *,
+        project_id: int = 0,
+        expires_in_seconds: int = 0,
+        idempotency_key: str = "",
     ) -> admin_pb2.CreateApiKeyResponse:
-        """Make an API key; the answer holds its secret, this once."""
-        key = idempotency_key or new_idempotency_key()
-        request = admin_pb2.CreateApiKeyRequest(name=name, scopes=scopes, project_id=project_id, idempotency_key=key)
+        """Make an API key, which runs out after so long (0: never); the answer holds its secret, this once."""
+        request = admin_pb2.CreateApiKeyRequest(
+            name=name,
+            scopes=scopes,
+            project_id=project_id,
+            expires_in_seconds=expires_in_seconds,
+            idempotency_key=idempotency_key or new_idempotency_key(),
+        )
         return self._call(self._admin.CreateApiKey, request)
 
     def list_api_keys(self) -> list[admin_pb2.ApiKey]:
@@ -357,4 +359,4 @@ def _batches(readings: Iterable[bytes], size: int) -> Iterator[ingest_pb2.Ingest
         yield ingest_pb2.IngestRequest(readings=batch)
 
 
-__all__ = ["Client", "W3bstreamError", "new_idempotency_key"]
+__all__ = ["Certificate", "Client", "W3bstreamError", "new_idempotency_key"]

@@ -1,8 +1,8 @@
 """Our errors on the wire, both ways: google.rpc.Status with ErrorInfo (https://google.aip.dev/193).
 
 The ErrorInfo's reason is the code, its domain `w3bstream`, its metadata {kind, message, next_step, field}; an error
-that names a field also carries a BadRequest. This module serves the client too, so it imports no other room of the
-service.
+that names a field also carries a BadRequest, one that passes with time a RetryInfo. This module serves the client too,
+so it imports no other room of the service.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Mapping
 
 import grpc
 from google.protobuf.any_pb2 import Any
-from google.protobuf.message import DecodeError
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 
 from verifier.error_codes import CODES
@@ -46,6 +47,14 @@ _BY_CODE = {
     "W3B-7012": grpc.StatusCode.DEADLINE_EXCEEDED,
     "W3B-7014": grpc.StatusCode.UNIMPLEMENTED,
     "W3B-7015": grpc.StatusCode.INTERNAL,
+    "W3B-7020": grpc.StatusCode.UNAUTHENTICATED,
+    "W3B-7021": grpc.StatusCode.UNAUTHENTICATED,
+    "W3B-7022": grpc.StatusCode.UNAUTHENTICATED,
+    "W3B-7025": grpc.StatusCode.PERMISSION_DENIED,
+    "W3B-7026": grpc.StatusCode.ALREADY_EXISTS,
+    "W3B-7027": grpc.StatusCode.FAILED_PRECONDITION,
+    "W3B-7028": grpc.StatusCode.RESOURCE_EXHAUSTED,
+    "W3B-7029": grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 """Where the class alone says too little."""
 _WITHOUT_DETAILS: dict[grpc.StatusCode, tuple[type[W3bstreamError], str]] = {
@@ -72,19 +81,28 @@ def _cut(text: str) -> str:
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
 
 
+def _packed(message: Message) -> Any:
+    wrapped = Any()
+    wrapped.Pack(message)
+    return wrapped
+
+
 def rich_status(error: W3bstreamError) -> status_pb2.Status:
     """The error as google.rpc.Status."""
     metadata = {
-        "kind": type(error).__name__,
+        "kind": next(kind.__name__ for kind in type(error).__mro__ if kind.__name__ in _KINDS),
         "message": _cut(error.message),
         "next_step": _cut(error.next_step),
         "field": _cut(error.field),
     }
-    details = [Any(), Any()] if error.field else [Any()]
-    details[0].Pack(ErrorInfo(reason=error.code, domain=DOMAIN, metadata=metadata))
+    found: list[Message] = [ErrorInfo(reason=error.code, domain=DOMAIN, metadata=metadata)]
     if error.field:
         violation = BadRequest.FieldViolation(field=_cut(error.field), description=_cut(error.message))
-        details[1].Pack(BadRequest(field_violations=[violation]))
+        found.append(BadRequest(field_violations=[violation]))
+    retry_after = getattr(error, "retry_after", 0.0)
+    if retry_after:
+        found.append(RetryInfo(retry_delay=Duration(nanos=int(retry_after % 1 * 1e9), seconds=int(retry_after))))
+    details = [_packed(each) for each in found]
     number: int = status_code(error).value[0]
     return status_pb2.Status(code=number, message=_cut(f"{error.code}: {error.message}"), details=details)
 

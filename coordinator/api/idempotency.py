@@ -37,21 +37,26 @@ def request_hash(request: Message) -> str:
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
+def require_idempotency_key(request: Message) -> str:
+    """The request's key. Raises InvalidInput (W3B-7006) when it is missing or not 1 to 128 printable ASCII characters."""
+    key: str = request.idempotency_key  # type: ignore[attr-defined]
+    if _KEY.fullmatch(key) is None:
+        raise InvalidInput(
+            "W3B-7006",
+            f"idempotency_key {key[:40]!r} has {len(key)} characters or is not ASCII",
+            field="idempotency_key",
+        )
+    return key
+
+
 class Once:
     """One call under its idempotency key.
 
-    Parameters: `method` is the method's name; `request` has the field `idempotency_key`. Raises InvalidInput (W3B-7006)
-    when that is missing or not 1 to 128 printable ASCII characters.
+    Parameters: `method` is the method's name; `request` has the field `idempotency_key`. Raises InvalidInput (W3B-7006).
     """
 
     def __init__(self, caller: Caller, method: str, request: Message) -> None:
-        key: str = request.idempotency_key  # type: ignore[attr-defined]
-        if _KEY.fullmatch(key) is None:
-            raise InvalidInput(
-                "W3B-7006",
-                f"idempotency_key {key[:40]!r} has {len(key)} characters or is not ASCII",
-                field="idempotency_key",
-            )
+        key = require_idempotency_key(request)
         self._caller = caller
         self._identity = (caller.key_id, method, key)
         self._request_hash = request_hash(request)

@@ -19,7 +19,7 @@ from w3bstream.v1 import prover_pb2, prover_pb2_grpc
 EVERY_PROVER = "provers"
 """The one topic of prover events."""
 _FAILED = (AttemptState.LOST, AttemptState.REJECTED)
-_ON_CHAIN = ("MINED", "FINAL")
+_ON_CHAIN = ("MINED", "SAFE", "FINAL")
 
 
 class ProverService(prover_pb2_grpc.ProverServiceServicer):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from coordinator.api.auth import SCOPES
 from coordinator.api.errors import status_code
+from coordinator.api.limits import rows
 from verifier.errors import Conflict, Denied, InvalidInput, NotFound, Refused, Unavailable, W3bstreamError
 
 PROTOS = Path(__file__).resolve().parents[2] / "proto" / "w3bstream" / "v1"
@@ -36,18 +37,20 @@ with Client("127.0.0.1:50051", "w3b_…") as client:
 `Client` is synchronous and typed, has one method for each call, and needs neither Ray nor NATS nor a database. A
 `https://` target uses TLS. Any other language: generate stubs from the .proto files.
 
-## API keys
+## Keys, tokens, certificates
 
-Send `authorization: Bearer w3b_…` with every call. A key has scopes and may be bound to one project; only its SHA-256
-is kept. The first admin key lies in `admin.key` (mode 600) of the home folder; `w3bstream keys api create` makes
-others. A revoked key is refused at once, and watches and ingests under way end.
+Send `authorization: Bearer w3b_…` with every call, or the token that a login with a DID gives. A key or identity has
+scopes and may be bound to one project. The first admin key lies in `admin.key` (mode 600) of the home folder;
+`w3bstream keys api create` makes others, `w3bstream identity add` registers DIDs. What is revoked is refused at once, and
+calls under way end. With `W3BSTREAM_API_CLIENT_CA` the client must show a certificate too.
+[security.md](../explanation/security.md) says why, [access.md](../how-to/access.md) how.
 
 ## Idempotency
 
 Every create and submit takes an `idempotency_key` of 1 to 128 printable ASCII characters. The same key with the same
 request has one effect and returns the first answer, for ever; with another request it is refused (`W3B-7007`). Keys
-belong to the API key and the method. Stored answers are sealed under the caller's own API key. `SubmitTask` may be
-repeated midway: it goes on from its last recorded step and names the same tasks.
+belong to the API key or identity and the method. Stored answers are sealed under the caller's own key. `SubmitTask` and
+`SubmitJob` may be repeated at any time: they name the same job and the same tasks.
 
 ## Pages and watches
 
@@ -59,18 +62,13 @@ client does so by itself when a connection breaks.
 
 | what | limit |
 |---|---|
-| a request message | 4 MiB |
-| readings in one message of `Ingest` | 256; those beyond are refused one by one |
-| readings in `SubmitTask` | 1,024; all are refused when one is bad |
-| a project file | 1 MiB |
-| wait of `SubmitTask` | the call's deadline, at most 300 s |
-| calls under way | 4,096 |
+@LIMITS@
 
 ## Errors
 
 Every error is a `google.rpc.Status` with an `ErrorInfo` (reason: the [code](errors.md); domain: `w3bstream`; metadata:
-`kind`, `message`, `next_step`, `field`) and, where a field is to blame, a `BadRequest`. An `INTERNAL` error carries an
-incident id only; the trace stands under it in the service's log.
+`kind`, `message`, `next_step`, `field`), where a field is to blame a `BadRequest`, and where time helps a `RetryInfo`. An
+`INTERNAL` error carries an incident id only; the trace stands under it in the service's log.
 
 | kind | gRPC status |
 |---|---|
@@ -97,7 +95,7 @@ _KINDS = (
 
 def _prose(comment: str) -> str:
     text = " ".join(line.strip().removeprefix("//").strip() for line in comment.splitlines())
-    return re.sub(r" ?(Scope [a-z:]+|Any valid key)\.$", "", text)
+    return re.sub(r" ?(Scope [a-z:]+|Any valid key|No key)\.$", "", text)
 
 
 def _service(comment: str, name: str, body: str) -> str:
@@ -119,7 +117,8 @@ def markdown() -> str:
         for path in sorted(PROTOS.glob("*.proto"))
         for found in _SERVICE.findall(path.read_text("utf-8"))
     ]
-    return HEAD + "".join(kinds) + "".join(services)
+    limits = "\n".join(f"| {what} | {limit} |" for what, limit in rows())
+    return HEAD.replace("@LIMITS@", limits) + "".join(kinds) + "".join(services)
 
 
 if __name__ == "__main__":

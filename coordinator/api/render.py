@@ -21,6 +21,8 @@ from coordinator.ledger.tables import (
     WebhookEndpointRow,
     WebhookMessageRow,
 )
+from coordinator.webhooks.endpoints import signing_of
+from coordinator.webhooks.signatures import public_key
 from verifier.errors import W3bstreamError
 from verifier.outputs import decode_outputs
 from w3bstream.v1 import admin_pb2, ingest_pb2, project_pb2, prover_pb2, task_pb2, webhook_pb2
@@ -123,6 +125,10 @@ def task(row: TaskRow, outputs: Sequence[str] | None) -> task_pb2.Task:
         updated_at=timestamp(row.updated_at),
         deadline=timestamp(row.deadline_at),
         first_reading_at=timestamp(row.first_reading_at),
+        completeness=task_pb2.Completeness(
+            missing=row.missing, duplicates=row.duplicates, late=row.late, reordered=row.reordered
+        ),
+        requeues=row.requeues,
     )
 
 
@@ -144,6 +150,7 @@ def attempt(row: AttemptRow) -> task_pb2.Attempt:
         proof=row.proof or b"",
         created_at=timestamp(row.created_at),
         updated_at=timestamp(row.updated_at),
+        hedge=row.hedge,
     )
 
 
@@ -186,6 +193,7 @@ def dead_letter(row: DeadLetterRow) -> ingest_pb2.DeadLetter:
         sequence=row.sequence or 0,
         reading=row.wire,
         at=timestamp(row.at),
+        requeued_at=None if row.requeued_at is None else timestamp(row.requeued_at),
     )
 
 
@@ -232,11 +240,13 @@ def api_key(row: ApiKeyRow) -> admin_pb2.ApiKey:
         project_id=row.project_id or 0,
         created_at=timestamp(row.created_at),
         revoked_at=timestamp(row.revoked_at),
+        expires_at=timestamp(row.expires_at),
+        last_used_at=timestamp(row.last_used_at),
     )
 
 
 def webhook(row: WebhookEndpointRow) -> webhook_pb2.Webhook:
-    """An endpoint without its secret."""
+    """An endpoint without its secrets."""
     return webhook_pb2.Webhook(
         id=row.id,
         project_id=row.project_id,
@@ -244,6 +254,11 @@ def webhook(row: WebhookEndpointRow) -> webhook_pb2.Webhook:
         events=row.events,
         disabled=row.disabled,
         created_at=timestamp(row.created_at),
+        signing=signing_of(row),
+        public_key=public_key(row.signing_key) if row.signing_key else "",
+        previous_until=timestamp(row.previous_until or None),
+        disabled_reason=row.disabled_reason,
+        failing_since=timestamp(row.failing_since or None),
     )
 
 

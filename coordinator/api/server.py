@@ -11,15 +11,26 @@ import grpc
 import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
+from coordinator.access.token_keys import TokenKeys
+from coordinator.access.tokens import Tokens
+from coordinator.api.acts import AuditedLedger
 from coordinator.api.admin import AdminService
-from coordinator.api.client import SECURE
+from coordinator.api.authenticator import Authenticator
+from coordinator.api.chain import ChainService
+from coordinator.api.client_access import SECURE
+from coordinator.api.evidence import EvidenceService
 from coordinator.api.gate import Gate
 from coordinator.api.ingest import IngestService
+from coordinator.api.job_intake import JobIntake
+from coordinator.api.jobs import JobService
+from coordinator.api.limits import MAX_CALLS, OPTIONS
+from coordinator.api.logins import AuthService
 from coordinator.api.program_outputs import OutputsOf, manifest_outputs
 from coordinator.api.projects import ProjectService
 from coordinator.api.provers import EVERY_PROVER, ProverService
+from coordinator.api.rates import Rates
 from coordinator.api.reading_check import ReadingCheck
 from coordinator.api.stream_door import StreamDoor
 from coordinator.api.submit import Submit
@@ -29,18 +40,28 @@ from coordinator.api.tasks import TaskService, task_topics
 from coordinator.api.tls import require_safe
 from coordinator.api.unbroken import Unbroken
 from coordinator.api.webhooks import WebhookService
+from coordinator.evidence.gathering import EvidenceMaker
 from coordinator.intake.crypto_pool import CryptoPool
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import ProverEventRow, TaskEventRow
 from coordinator.projects.da_url import da_policy
 from coordinator.projects.programs import Manifest
+from coordinator.reconcile.reconciler import Reconciler
 from coordinator.settings import Settings, is_loopback_host
-from coordinator.webhooks.ssrf import GuardedClient, UrlPolicy
+from coordinator.settlement.chain import JsonRpcChain
+from coordinator.webhooks.guarded_client import GuardedClient
+from coordinator.webhooks.ssrf import UrlPolicy
 from w3bstream.v1 import (
     admin_pb2,
     admin_pb2_grpc,
+    chain_pb2,
+    chain_pb2_grpc,
+    evidence_pb2,
+    evidence_pb2_grpc,
     ingest_pb2,
     ingest_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
     project_pb2,
     project_pb2_grpc,
     prover_pb2,
@@ -51,29 +72,18 @@ from w3bstream.v1 import (
     webhook_pb2_grpc,
 )
 
-MAX_MESSAGE = 4 << 20
-"""Bytes of one request message."""
-MAX_CALLS = 4096
-"""Calls under way at once, watches included; one more is answered RESOURCE_EXHAUSTED."""
 ADDRESS_FILE = "api.json"
-_OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE),
-    ("grpc.max_metadata_size", 16 << 10),
-    # Two servers on one port would share its callers without a word.
-    ("grpc.so_reuseport", 0),
-    # A watch may be silent for long: ping it, and let clients ping, but not in a flood.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-    ("grpc.http2.max_ping_strikes", 3),
-)
 _SERVICES = (
     project_pb2.DESCRIPTOR.services_by_name["ProjectService"].full_name,
     task_pb2.DESCRIPTOR.services_by_name["TaskService"].full_name,
     ingest_pb2.DESCRIPTOR.services_by_name["IngestService"].full_name,
+    evidence_pb2.DESCRIPTOR.services_by_name["EvidenceService"].full_name,
     prover_pb2.DESCRIPTOR.services_by_name["ProverService"].full_name,
     webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"].full_name,
     admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,
+    admin_pb2.DESCRIPTOR.services_by_name["AuthService"].full_name,
+    job_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+    chain_pb2.DESCRIPTOR.services_by_name["ChainService"].full_name,
 )
 
 log = structlog.get_logger(__name__)
@@ -104,7 +114,7 @@ class ApiServer:
     worker processes, started when first needed); `urls` guards webhook URLs (default: by the settings); `programs` are
     the manifests that project files may name (default: the installed ones); `outputs_of` names a program's outputs;
     `tls` are server credentials (`tls.server_credentials`); without them a host other than loopback is refused unless
-    `settings.api_insecure` is set.
+    `settings.api_insecure` is set; `reconciler` compares ledger, chain and streams.
     """
 
     def __init__(
@@ -119,6 +129,7 @@ class ApiServer:
         programs: Mapping[str, Manifest] | None = None,
         outputs_of: OutputsOf = manifest_outputs,
         tls: grpc.ServerCredentials | None = None,
+        reconciler: Reconciler | None = None,
     ) -> None:
         self._ledger = ledger
         self._settings = settings
@@ -130,14 +141,19 @@ class ApiServer:
         self._programs = programs
         self._outputs_of = outputs_of
         self._tls = tls
+        self._reconciler = reconciler
         self._unbroken = Unbroken()
         self._tails: tuple[Tail[TaskEventRow], Tail[ProverEventRow]] = (
             Tail(ledger, TaskEventRow, task_topics, self._unbroken),
             Tail(ledger, ProverEventRow, lambda row: (EVERY_PROVER,), self._unbroken),
         )
+        self._evidence_chain = JsonRpcChain(installation.chain_rpc_url, timeout=30.0)
         self._health = health.HealthServicer()
         self._server: grpc.aio.Server | None = None
         self._target = ""
+        self._names: frozenset[str] = frozenset()
+        self._jobs: JobIntake
+        self._authenticator: Authenticator
 
     @property
     def address_file(self) -> Path:
@@ -156,13 +172,19 @@ class ApiServer:
         """
         require_safe(self._settings, tls=self._tls is not None)
         host = self._settings.api_host
-        server = grpc.aio.server(
-            interceptors=[Gate(self._ledger, self._unbroken)], options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS
-        )
-        self._register(server)
+        server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
+        deployment, settings = self._installation.deployment, self._settings
+        keys = await asyncio.to_thread(TokenKeys, settings.token_file)
+        tokens = Tokens(keys, f"w3bstream:{deployment.chain_id}:{deployment.router.lower()}")
+        self._authenticator = Authenticator(self._ledger, tokens, settings.api_auth_failures)
+        rates = Rates(self._ledger, settings.quotas, settings.api_requests_per_key, settings.api_calls_per_key)
+        gate = Gate(self._ledger, self._authenticator, rates, self._unbroken)
+        self._register(gate.guard(server), tokens)
         port = self._bind(server, host, self._settings.api_port)
+        self._names = self._own_names(host, port)
         for tail in self._tails:
             tail.start()
+        self._authenticator.start()
         await server.start()
         for name in ("", *_SERVICES):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -184,25 +206,62 @@ class ApiServer:
         except RuntimeError as error:
             raise OSError(f"the API cannot listen on {address}: {error}") from error
 
-    def _register(self, server: grpc.aio.Server) -> None:
-        ledger, installation, urls = self._ledger, self._installation, self._urls
+    def _own_names(self, host: str, port: int) -> frozenset[str]:
+        """Under which host:port logins may be made."""
+        if self._settings.api_names:
+            return frozenset(name.strip() for name in self._settings.api_names.split(","))
+        if host in ("0.0.0.0", "::", ""):  # noqa: S104  any name might lead here; which are ours only the operator knows
+            return frozenset()
+        names = {f"[{host}]:{port}" if ":" in host else f"{host}:{port}"}
+        if is_loopback_host(host):
+            names.add(f"localhost:{port}")
+        return frozenset(names)
+
+    def _register(self, server: grpc.aio.Server, tokens: Tokens) -> None:
+        ledger, installation, urls = AuditedLedger(self._ledger), self._installation, self._urls
         check = ReadingCheck(ledger, self._intake, self._signatures)
         streams = StreamDoor(ledger, self._intake)
+        self._jobs = JobIntake(self._ledger, installation, check, self._unbroken, self._settings.quotas)
         tasks, provers = self._tails
         project_pb2_grpc.add_ProjectServiceServicer_to_server(
             ProjectService(ledger, installation, urls.policy, da_policy(self._settings), self._programs), server
         )
         task_pb2_grpc.add_TaskServiceServicer_to_server(
-            TaskService(ledger, tasks, Submit(ledger, streams, check), self._outputs_of), server
+            TaskService(ledger, tasks, Submit(ledger, streams, self._jobs), self._outputs_of), server
         )
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(
-            IngestService(ledger, streams, check, self._unbroken), server
+            IngestService(
+                ledger,
+                streams,
+                check,
+                self._unbroken,
+                self._settings.quotas,
+                intake=self._intake,
+                programs=self._programs,
+            ),
+            server,
+        )
+        maker = EvidenceMaker(self._ledger, self._evidence_chain, installation.deployment)
+        evidence_pb2_grpc.add_EvidenceServiceServicer_to_server(
+            EvidenceService(self._ledger, maker, self._unbroken), server
         )
         prover_pb2_grpc.add_ProverServiceServicer_to_server(ProverService(ledger, provers), server)
         webhook_pb2_grpc.add_WebhookServiceServicer_to_server(WebhookService(ledger, urls), server)
-        admin_pb2_grpc.add_AdminServiceServicer_to_server(AdminService(ledger, installation), server)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(
+            AdminService(ledger, installation, self._authenticator.forget, self._settings.quotas), server
+        )
+        admin_pb2_grpc.add_AuthServiceServicer_to_server(AuthService(ledger, tokens, lambda: self._names), server)
+        job_pb2_grpc.add_JobServiceServicer_to_server(JobService(self._ledger, self._jobs, self._unbroken), server)
+        chain_pb2_grpc.add_ChainServiceServicer_to_server(ChainService(ledger, installation, self._reconciler), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection((*_SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME), server)
+        reflected = (*_SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(reflection.aio.ReflectionServicer(reflected), server)
+
+    async def set_health(self, serving: Mapping[str, bool]) -> None:
+        """Say by the gRPC health service how parts stand, by name; the empty name is the whole."""
+        status = health_pb2.HealthCheckResponse
+        for name, well in serving.items():
+            await self._health.set(name, status.SERVING if well else status.NOT_SERVING)
 
     async def stop(self, grace: float = 5.0) -> None:
         """Refuse new calls, end watches so that their clients come back, give the rest `grace` seconds."""
@@ -213,8 +272,11 @@ class ApiServer:
         for tail in self._tails:
             await tail.stop()
         await server.stop(grace)
+        await self._jobs.finish()
         await self._unbroken.finish()
+        await self._authenticator.stop()
         await self._urls.close()
+        await self._evidence_chain.close()
         if self._own_pool is not None:
             self._own_pool.close()
         await asyncio.to_thread(_remove_address, self.address_file, self._target)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from coordinator.intake.admission import Admission
-from coordinator.intake.stream import Published
+from coordinator.intake.stream import DaStream, Published
 from coordinator.projects.file import ProjectFile
 from coordinator.projects.service import PreparedProgram
 from verifier.bindings import Deployment
@@ -22,6 +22,12 @@ class IntakeDoor(Protocol):
 
     async def publish(self, project_id: int, readings: Sequence[Reading]) -> list[Published]:
         """Store checked readings of one project; durable when this returns. Raises Unavailable, NotFound."""
+
+    async def stream(self, project_id: int) -> DaStream:
+        """The project's DA layer. Raises Unavailable (W3B-1008), NotFound (W3B-1006) and Refused (W3B-1013)."""
+
+    async def end(self, project_id: int) -> int:
+        """First stream position that is not taken yet. Raises Unavailable (W3B-1008), NotFound (W3B-1006), Refused."""
 
     def stopped(self, project_id: int) -> str:
         """Why the project's intake stands still; empty when it does not."""
@@ -39,7 +45,7 @@ class ComponentStatus:
     """How one part stands."""
 
     name: str
-    """ledger, nats, chain, ray, intake, dispatch, settlement or webhooks."""
+    """ledger, nats, chain, ray, intake, jobs, dispatch, settlement or webhooks."""
     healthy: bool
     detail: str = ""
     """In words; never a credential."""

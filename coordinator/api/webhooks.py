@@ -15,11 +15,13 @@ from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
 from coordinator.projects.service import get_project
 from coordinator.webhooks import endpoints
-from coordinator.webhooks.ssrf import GuardedClient
+from coordinator.webhooks.guarded_client import GuardedClient
+from coordinator.webhooks.outbox import DEAD, DELIVERED, PENDING
+from coordinator.webhooks.signatures import V1
 from verifier.errors import InvalidInput, NotFound
 from w3bstream.v1 import webhook_pb2, webhook_pb2_grpc
 
-MESSAGE_STATES = ("PENDING", "DELIVERED", "DEAD")
+MESSAGE_STATES = (PENDING, DELIVERED, DEAD)
 
 
 class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
@@ -48,7 +50,13 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
             await get_project(session, request.project_id)
             now = self._ledger.clock()
             row = await endpoints.create_endpoint(
-                session, now, self._urls.policy, project_id=request.project_id, url=request.url, events=request.events
+                session,
+                now,
+                self._urls.policy,
+                project_id=request.project_id,
+                url=request.url,
+                events=request.events,
+                signing=request.signing or V1,
             )
             answer = webhook_pb2.CreateWebhookResponse(webhook=render.webhook(row), secret=row.secret)
             await once.store(session, now, answer)
@@ -70,18 +78,28 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
         """Stop or start deliveries to an endpoint."""
         async with self._ledger.transaction() as session:
             await _endpoint(session, current_caller(), request.webhook_id)
-            row = await endpoints.set_disabled(session, request.webhook_id, disabled=request.disabled)
+            row = await endpoints.set_disabled(
+                session, self._ledger.clock(), request.webhook_id, disabled=request.disabled
+            )
         return render.webhook(row)
 
     async def RotateWebhookSecret(
         self, request: webhook_pb2.RotateWebhookSecretRequest, context: object
     ) -> webhook_pb2.CreateWebhookResponse:
-        """Give an endpoint a new secret, which signs from the next delivery on."""
+        """Give an endpoint new keys; the old ones sign beside them for the overlap."""
+        caller = current_caller()
+        once = Once(caller, "RotateWebhookSecret", request)
+        overlap = request.overlap_seconds if request.HasField("overlap_seconds") else endpoints.OVERLAP_SECONDS
         async with self._ledger.transaction() as session:
-            row = await _endpoint(session, current_caller(), request.webhook_id)
-            row.secret = endpoints.new_secret()
-            session.add(row)
-        return webhook_pb2.CreateWebhookResponse(webhook=render.webhook(row), secret=row.secret)
+            row = await _endpoint(session, caller, request.webhook_id)
+            answer = await once.answered(session, webhook_pb2.CreateWebhookResponse)
+            if answer is None:
+                now = self._ledger.clock()
+                endpoints.rotate(row, now, overlap_seconds=overlap, signing=request.signing)
+                session.add(row)
+                answer = webhook_pb2.CreateWebhookResponse(webhook=render.webhook(row), secret=row.secret)
+                await once.store(session, now, answer)
+        return answer
 
     async def ListDeliveries(
         self, request: webhook_pb2.ListDeliveriesRequest, context: object
@@ -125,6 +143,16 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
             await endpoints.replay(session, self._ledger.clock(), row.id)
             await session.refresh(row)
             return (await _with_tries(session, [row]))[0]
+
+    async def ReplayMessages(
+        self, request: webhook_pb2.ReplayMessagesRequest, context: object
+    ) -> webhook_pb2.ReplayMessagesResponse:
+        """Send every dead message of an endpoint again."""
+        since = request.since.ToMilliseconds() if request.HasField("since") else 0
+        async with self._ledger.transaction() as session:
+            row = await _endpoint(session, current_caller(), request.webhook_id)
+            count = await endpoints.replay_dead(session, self._ledger.clock(), row.id, since)
+        return webhook_pb2.ReplayMessagesResponse(replayed=count)
 
 
 async def _endpoint(session: AsyncSession, caller: Caller, webhook_id: str) -> WebhookEndpointRow:

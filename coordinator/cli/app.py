@@ -8,7 +8,21 @@ import typer
 from rich.text import Text
 from typer.core import TyperGroup
 
-from coordinator.cli import keys, project, prover, task, webhook
+from coordinator.cli import (
+    audit,
+    chain,
+    evidence,
+    explorer,
+    identity,
+    job,
+    keys,
+    project,
+    prover,
+    quota,
+    stream,
+    task_repairs,
+    webhook,
+)
 from coordinator.cli.ingest import ingest
 from coordinator.cli.options import ApiKey, Json, Target, connect
 from coordinator.cli.output import JSON_FLAG, console, fields_table, print_error, print_json, table, when
@@ -42,10 +56,21 @@ app = typer.Typer(
     epilog="Start here: w3bstream demo    Your own data: w3bstream up, then w3bstream project init",
 )
 app.add_typer(project.app, name="project")
-app.add_typer(task.app, name="task")
+app.add_typer(task_repairs.app, name="task")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(prover.app, name="prover")
 app.add_typer(webhook.app, name="webhook")
+app.add_typer(stream.app, name="stream")
 app.add_typer(keys.app, name="keys")
+app.add_typer(identity.app, name="identity")
+app.add_typer(job.app, name="job")
+app.add_typer(quota.app, name="quota")
+app.add_typer(audit.app, name="audit")
+app.command(epilog="Example: w3bstream login --key me.pem")(identity.login)
+app.command(epilog="Example: w3bstream logout")(identity.logout)
+app.add_typer(explorer.app, name="explorer")
+app.add_typer(chain.app, name="tx")
+app.command(epilog="Example: w3bstream reconcile --project weather")(chain.reconcile)
 app.command(epilog="Example: w3bstream ingest temperatures.csv --project 1 --value-column temp --scale 10")(ingest)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,10 @@ from coordinator.cli import keyring
 from coordinator.cli.lookup import project_id
 from coordinator.cli.options import ApiKey, IdempotencyKey, Json, Target, connect
 from coordinator.cli.output import as_dict, console, print_json, table, when
+from verifier.errors import InvalidInput
 from verifier.reading import DeviceKey, KeyType
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 app = typer.Typer(no_args_is_help=True, help="Keys of devices, and API keys.")
 device_app = typer.Typer(no_args_is_help=True, help="Device keys: files on this machine, never sent anywhere.")
@@ -63,20 +67,36 @@ def create(
     project: Annotated[
         str, typer.Option("--project", "-p", help="Id or name of the only project it works for. Default: every one.")
     ] = "",
+    expires_in: Annotated[
+        str, typer.Option(help="How long it works, such as 12h, 30d or 1w. Default: until it is revoked.")
+    ] = "",
     idempotency_key: IdempotencyKey = "",
     json_output: Json = False,
     target: Target = None,
     api_key: ApiKey = None,
 ) -> None:
     """Make an API key. It is shown this once."""
+    lifetime = _seconds(expires_in)
     with connect(target, api_key) as client:
         only = project_id(client, project)
-        made = client.create_api_key(name, scope, project_id=only, idempotency_key=idempotency_key)
+        made = client.create_api_key(
+            name, scope, project_id=only, expires_in_seconds=lifetime, idempotency_key=idempotency_key
+        )
     if json_output:
         print_json(made)
         return
     console(stderr=True).print(f"API key {made.api_key.id}; keep it now, it is not shown again:")
     typer.echo(made.secret)
+
+
+def _seconds(text: str) -> int:
+    """Seconds of a duration such as `30d`; 0 for an empty text. Raises InvalidInput (W3B-7008)."""
+    found = re.fullmatch(r"([1-9][0-9]{0,8})([smhdw])", text)
+    if text and found is None:
+        raise InvalidInput(
+            "W3B-7008", f"--expires-in {text[:20]!r} is not a number and s, m, h, d or w", field="expires_in"
+        )
+    return int(found.group(1)) * _UNITS[found.group(2)] if found else 0
 
 
 @api_app.command("list", epilog="Example: w3bstream keys api list")
@@ -87,10 +107,11 @@ def list_keys(json_output: Json = False, target: Target = None, api_key: ApiKey 
     if json_output:
         print_json({"api_keys": [as_dict(key) for key in found]})
         return
-    rows = table("id", "name", "scopes", "project", "created", "revoked")
+    rows = table("id", "name", "scopes", "project", "created", "last used", "runs out", "revoked")
     for each in found:
         project = str(each.project_id or "all")
-        rows.add_row(each.id, each.name, " ".join(each.scopes), project, when(each.created_at), when(each.revoked_at))
+        times = (each.created_at, each.last_used_at, each.expires_at, each.revoked_at)
+        rows.add_row(each.id, each.name, " ".join(each.scopes), project, *map(when, times))
     console().print(rows)
 
 

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from coordinator.api.client import Client
+from coordinator.api.client import Certificate, Client
+from coordinator.cli import session
 from coordinator.cli.output import note_json
 from coordinator.cli.user_file import unreadable
 from verifier.errors import Denied, InvalidInput, Unavailable
@@ -42,7 +43,8 @@ IdempotencyKey = Annotated[
 ]
 
 
-_KEY_SHAPE = re.compile(r"w3b_[0-9a-f]{12}_[A-Za-z0-9_-]{43}")
+_KEY_SHAPE = re.compile(r"w3b_[0-9a-f]{12}_[A-Za-z0-9_-]{43}|[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+"""An API key, or a login's token."""
 
 
 def home() -> Path:
@@ -66,7 +68,7 @@ def _target() -> str:
     return str(target)
 
 
-def _key(given: str | None) -> str:
+def key_of(given: str | None) -> str:
     """The key to use; a shortened one is refused here, because the service cannot say more than that it is wrong."""
     path = home() / "admin.key"
     try:
@@ -84,14 +86,39 @@ def _key(given: str | None) -> str:
     )
 
 
-def connect(target: str | None, api_key: str | None) -> Client:
-    """A client for the options; W3BSTREAM_CA names a PEM bundle for https targets.
+def target_of(given: str | None) -> str:
+    """The API to call. Raises Unavailable (W3B-7011) and InvalidInput (W3B-7016)."""
+    return given or _target()
 
+
+def _file_of(variable: str) -> bytes | None:
+    """The content of the file that an environment variable names. Raises InvalidInput (W3B-7016)."""
+    name = os.environ.get(variable)
+    try:
+        return Path(name).read_bytes() if name else None
+    except OSError as error:
+        raise unreadable(Path(name or ""), error) from error
+
+
+def trusted() -> bytes | None:
+    """The PEM bundle of W3BSTREAM_CA, for https targets."""
+    return _file_of("W3BSTREAM_CA")
+
+
+def certificate() -> Certificate | None:
+    """The client's own certificate, of W3BSTREAM_CERT and W3BSTREAM_CERT_KEY. Raises InvalidInput (W3B-7016)."""
+    chain, key = _file_of("W3BSTREAM_CERT"), _file_of("W3BSTREAM_CERT_KEY")
+    if (chain is None) != (key is None):
+        raise InvalidInput("W3B-7016", "W3BSTREAM_CERT and W3BSTREAM_CERT_KEY go together", field="W3BSTREAM_CERT_KEY")
+    return Certificate(chain, key) if chain is not None and key is not None else None
+
+
+def connect(target: str | None, api_key: str | None) -> Client:
+    """A client for the options: with the key that is given, else this user's login, else admin.key.
+
+    W3BSTREAM_CA names a PEM bundle for https targets, W3BSTREAM_CERT and W3BSTREAM_CERT_KEY a client certificate.
     Raises Unavailable (W3B-7011), Denied (W3B-7001, W3B-7002) and InvalidInput (W3B-7016).
     """
-    ca = os.environ.get("W3BSTREAM_CA")
-    try:
-        bundle = Path(ca).read_bytes() if ca else None
-    except OSError as error:
-        raise unreadable(Path(ca or ""), error) from error
-    return Client(target or _target(), _key(api_key), ca=bundle)
+    where, ca, own = target_of(target), trusted(), certificate()
+    secret = "" if api_key else session.token(home(), where, ca, own)
+    return Client(where, secret or key_of(api_key), ca=ca, certificate=own)

@@ -44,6 +44,10 @@ STATE_STYLE = {
     "DELIVERED": "green",
     "DEAD": "red",
     "VERIFIED": "green",
+    "SAFE": "green",
+    "MINED": "cyan",
+    "REORGED": "yellow",
+    "REFUSED": "red",
     "REJECTED": "red",
     "LOST": "red",
 }

@@ -94,7 +94,7 @@ def coded_start(settings: Settings) -> Iterator[None]:
 
 def _in_use(settings: Settings) -> bool:
     """Whether a service holds the home folder's lock."""
-    from coordinator.service.service import LOCK_FILE
+    from coordinator.service.home import LOCK_FILE
 
     try:
         with (settings.home / LOCK_FILE).open("r") as handle:

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from coordinator.demo.stages import STAGES, StageTimes
+from coordinator.demo.stages import StageTimes
+from coordinator.ledger.stages import STAGES
+from verifier.completeness import COMPLETENESS_OUTPUTS
 from verifier.errors import W3bstreamError
 from w3bstream.v1 import task_pb2
 
@@ -77,11 +79,12 @@ class Report:
             self._line({"stages": {row.name: round(row.mean, 3) for row in stages}})
             return
         table = Table(title=f"Results on chain, in tenths of °F (the last of {len(tasks)} windows)")
-        names = [field.name for field in tasks[0].result] if tasks else []
+        own = slice(-len(COMPLETENESS_OUTPUTS))
+        names = [field.name for field in tasks[0].result[own]] if tasks else []
         for name in ("task", "positions", *names, "transaction"):
             table.add_column(name, justify="left" if name in ("task", "transaction") else "right")
         for task in sorted(tasks, key=lambda task: task.window_start)[-5:]:
-            values = [field.value for field in task.result]
+            values = [field.value for field in task.result[own]]
             span = f"{task.window_start} to {task.window_end - 1}"
             table.add_row(task.id[:14] + "…", span, *values, task.transaction_hash[:14] + "…")
         self._console.print(table)

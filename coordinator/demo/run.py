@@ -18,6 +18,7 @@ from coordinator.service import Service, configure_logs
 from coordinator.settings import Settings
 from coordinator.settlement.chain import JsonRpcChain
 from verifier.bindings import Deployment, decode_result, encode_call
+from verifier.completeness import Completeness
 from verifier.errors import InvalidInput, Refused, Unavailable, W3bstreamError
 from verifier.reading import DeviceKey, KeyType
 from w3bstream.v1 import project_pb2, task_pb2
@@ -86,7 +87,8 @@ async def _demo(once: bool, count: int | None, devices: int, report: Report) -> 
                 await service.prepared()
                 good = await _play(service, client, receiver, rows=rows, devices=devices, report=report)
             if not once:
-                report.step("the service stays up; Ctrl-C ends it")
+                where = f"; look at it: {await service.explorer.sign_in_link()}" if service.explorer else ""
+                report.step(f"the service stays up, Ctrl-C ends it{where}")
                 await asyncio.Event().wait()
             return good
     finally:
@@ -120,12 +122,12 @@ async def _play(
     ids = {task.id for task in final}
     verified = sum(event["subject"] in ids for event in receiver.events.values())
     outcome = Outcome(len(rows), len(tasks), len(final), verified, round(time.monotonic() - began, 1))
-    totals = await _totals(service.deployment, service.chain_rpc_url, project.id)
+    totals, completeness = await _totals(service.deployment, service.chain_rpc_url, project.id)
     stages = await asyncio.to_thread(_stages, client, final)
     expected = Totals(len(rows), sum(r.value for r in rows), min(r.value for r in rows), max(r.value for r in rows))
     report.results(final, stages)
     good = totals == expected and len(tasks) == len(final) == verified and len(tasks) > 0
-    report.contract(service, project.id, asdict(totals), good)
+    report.contract(service, project.id, asdict(totals) | asdict(completeness), good)
     report.outcome(asdict(outcome))
     if not good:
         raise Refused("W3B-8004", f"sent {expected}; the contract says {totals}; outcome {outcome}")
@@ -176,13 +178,13 @@ def _stages(client: Client, tasks: list[task_pb2.Task]) -> list[StageTimes]:
     return breakdown(stages_of(client.get_task(task.id)) for task in tasks)
 
 
-async def _totals(deployment: Deployment, rpc_url: str, project_id: int) -> Totals:
-    """The project's totals as the sample dApp's contract holds them."""
+async def _totals(deployment: Deployment, rpc_url: str, project_id: int) -> tuple[Totals, Completeness]:
+    """The project's totals as the sample dApp's contract holds them, and its windows' completeness added up."""
     chain = JsonRpcChain(rpc_url)
     try:
         data = encode_call("TemperatureDapp", "totalsOf", project_id)
         answer = await chain.call("0x" + "00" * 20, deployment.temperature_dapp, data)
     finally:
         await chain.close()
-    ((_, count, total, minimum, maximum),) = decode_result("TemperatureDapp", "totalsOf", answer)
-    return Totals(count, total, minimum, maximum)
+    ((_, count, total, minimum, maximum, *completeness),) = decode_result("TemperatureDapp", "totalsOf", answer)
+    return Totals(count, total, minimum, maximum), Completeness(*completeness)

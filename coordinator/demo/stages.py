@@ -6,20 +6,8 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from coordinator.ledger.stages import STAGES, Step, stage_lengths
 from w3bstream.v1 import task_pb2
-
-STAGES = (
-    ("window", "first reading in the ledger until the window closes"),
-    ("record", "until FleetManagement has recorded the task"),
-    ("queue", "until a prover is leased"),
-    ("assign", "until the assignment is mined"),
-    ("prove", "witness, proof and its check off chain"),
-    ("settle", "until the Router has verified the proof"),
-    ("finality", "until the block is final"),
-)
-"""Stages in order, with what each is."""
-_TASK_ENDS = {"RECEIVED": "window", "OPEN": "record", "SETTLED": "settle", "FINAL": "finality"}
-_ATTEMPT_ENDS = {"ASSIGNED": "queue", "PROVING": "assign", "PROVED": "prove"}
 
 
 @dataclass(frozen=True)
@@ -39,23 +27,11 @@ def stages_of(answer: task_pb2.GetTaskResponse) -> dict[str, float]:
     verified = [attempt.id for attempt in answer.attempts if attempt.state == "VERIFIED"]
     if answer.task.state != task_pb2.TASK_STATE_FINAL or not verified:
         return {}
-    ends = {}
-    for event in answer.timeline:
-        name = None
-        if event.subject == "task":
-            name = _TASK_ENDS.get(event.target)
-        elif event.attempt_id == verified[0]:
-            name = _ATTEMPT_ENDS.get(event.target)
-        if name is not None:
-            ends[name] = event.at.ToNanoseconds() / 1e9
-    before = answer.task.first_reading_at.ToNanoseconds() / 1e9
-    seconds = {}
-    for name, _ in STAGES:
-        if name not in ends:
-            return {}
-        seconds[name] = ends[name] - before
-        before = ends[name]
-    return seconds
+    steps = (
+        Step(each.subject, each.target, each.attempt_id, each.at.ToNanoseconds() / 1e9) for each in answer.timeline
+    )
+    lengths = stage_lengths(answer.task.first_reading_at.ToNanoseconds() / 1e9, steps, verified[0])
+    return lengths if len(lengths) == len(STAGES) else {}
 
 
 def breakdown(tasks: Iterable[dict[str, float]]) -> list[StageTimes]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from provers.programs_index import MANIFEST, PROGRAMS
+from verifier.completeness import COMPLETENESS_OUTPUTS, ends_with_completeness
 from verifier.errors import InvalidInput, NotFound
 
 
@@ -51,9 +52,17 @@ _MANIFEST = TypeAdapter(Manifest)
 @cache
 def _read(path: Path) -> Manifest:
     try:
-        return _MANIFEST.validate_python(tomllib.loads(path.read_text("utf-8")))
+        row = tomllib.loads(path.read_text("utf-8"))
+        found = _MANIFEST.validate_python(row)
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise InvalidInput("W3B-2005", f"the manifest of program {path.parent.name} is not valid: {error}") from error
+    if not ends_with_completeness(row.get("outputs", ())):
+        raise InvalidInput(
+            "W3B-2005",
+            f"the outputs of program {path.parent.name} do not end with {list(COMPLETENESS_OUTPUTS)}",
+            field="outputs",
+        )
+    return found
 
 
 def installed_programs(folder: Path = PROGRAMS) -> Mapping[str, Manifest]:

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from eth_abi.abi import decode
+from eth_abi.exceptions import DecodingError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.openings import completeness_of
 from coordinator.ledger.store import enqueue_webhooks
 from coordinator.ledger.tables import TaskRow
 
@@ -21,8 +24,14 @@ TASK_FINAL = "w3bstream.task.final"
 TASK_FAILED = "w3bstream.task.failed"
 TASK_EXPIRED = "w3bstream.task.expired"
 TASK_FROZEN = "w3bstream.task.frozen"
+MAX_BODY = 20_000
+"""Bytes of an event, as Standard Webhooks asks ("Payload size")."""
+_MAX_REASON = 1000
 EVENT_TYPES = (TASK_FINAL, TASK_FAILED, TASK_EXPIRED, TASK_FROZEN)
 """Every event type there is."""
+
+EVIDENCE_METHOD = "w3bstream.v1.EvidenceService/GetEvidence"
+"""gRPC method that streams the evidence of a settled task."""
 
 OutputsOf = Callable[[str], Sequence[str] | None]
 """From a program's name to the words of its public output, each `<ABI type> <name>`; None when they are not known."""
@@ -54,6 +63,15 @@ class Site:
     """Address of the Router, 0x hex."""
     link_base: str = ""
     """The explorer's URL without a slash at the end; empty gives links relative to the installation."""
+
+
+def _fitted(event: dict[str, Any]) -> bytes:
+    """The event's bytes; where they are too many, without the public output, which the API and the evidence have."""
+    whole = canonical(event)
+    if len(whole) <= MAX_BODY or "output" not in event["data"]:
+        return whole
+    output = {"hash": event["data"]["output"]["hash"], "omitted": True}
+    return canonical({**event, "data": {**event["data"], "output": output}})
 
 
 def canonical(event: Mapping[str, Any]) -> bytes:
@@ -94,17 +112,20 @@ def task_data(
         "version": task.version,
         "window": {"start": task.window_start, "end": task.window_end},
         "count": task.count,
+        "completeness": asdict(completeness_of(task)) | {"missing": str(task.missing)},
         "state": task.state,
         "inputs": task.inputs,
         "provenance": task.provenance,
         "link": f"{site.link_base}/tasks/{task.id}",
     }
     if task.code:
-        data["error"] = {"code": task.code, "reason": task.reason}
+        data["error"] = {"code": task.code, "reason": task.reason[:_MAX_REASON]}
     if task.output:
         data["output"] = {"hash": task.output, "abi": _hex(task.public_output)}
         if outputs is not None and task.public_output is not None:
-            data["output"]["fields"] = decode_output(task.public_output, outputs)
+            # An output that is not what the program promises must not keep its own event from being told.
+            with suppress(DecodingError, ValueError):
+                data["output"]["fields"] = decode_output(task.public_output, outputs)
     if task.transaction_hash:
         data["settlement"] = {
             "chain_id": site.chain_id,
@@ -114,6 +135,13 @@ def task_data(
             "block_hash": task.block_hash,
             "finality_source": task.finality_source,
             "dapp_ok": task.dapp_ok,
+        }
+        # Its digest is not known yet: the file is made from the chain's blocks after this event (docs/reference/
+        # evidence-format.md), and the bytes of the event must not change.
+        data["evidence"] = {
+            "cli": f"w3bstream evidence get {task.id}",
+            "grpc": EVIDENCE_METHOD,
+            "request": {"task_id": task.id},
         }
     if proofs:
         data["proofs"] = [asdict(proof) for proof in proofs]
@@ -125,7 +153,7 @@ def cloud_event(
 ) -> bytes:
     """The event's bytes. `at` is in milliseconds since the Unix epoch; `message_id` is also the webhook-id."""
     moment = datetime.fromtimestamp(at / 1000, tz=UTC).isoformat(timespec="milliseconds")
-    return canonical(
+    return _fitted(
         {
             "specversion": "1.0",
             "id": message_id,

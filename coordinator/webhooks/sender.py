@@ -3,10 +3,12 @@
 Rules:
 1. A message is due when it is PENDING, its endpoint is not disabled and `next_at` has come. The ledger alone says so:
    after a crash a message whose answer was not recorded is sent again, with the same webhook-id and the same bytes.
-2. An endpoint holds at most `per_endpoint` connections, all of them together at most `limit`: a slow endpoint delays
-   nobody else's messages.
-3. 2xx is DELIVERED; 410 disables the endpoint (Standard Webhooks); a URL that the guard refuses and everything else
-   counts as a failed try. Every try is one row in the delivery log.
+2. An endpoint holds at most `per_endpoint` connections, one while it does not answer, and all of them together at most
+   `limit`: a slow endpoint delays nobody else's messages (`lanes.py`).
+3. 2xx is DELIVERED; a URL that the guard refuses and everything else counts as a failed try (`delivery.py`). 410 disables
+   the endpoint (Standard Webhooks), and so do `GIVE_UP_SECONDS` without one 2xx; its messages wait.
+4. Every try is one row in the delivery log. What came of many tries is committed at once, and the next messages are read
+   in the same step; a message is not read again before its try is committed.
 """
 
 from __future__ import annotations
@@ -14,46 +16,44 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import aiohttp
 import structlog
-from sqlalchemy import func
-from sqlmodel import col, select
-from standardwebhooks import Webhook
+from sqlalchemy import Connection
 
+from coordinator.access.audit import Act, append
+from coordinator.ledger.one_hop import in_one_hop
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.webhooks import outbox
 from coordinator.webhooks.backoff import Backoff
-from coordinator.webhooks.ssrf import GuardedClient
-from verifier.errors import W3bstreamError
+from coordinator.webhooks.delivery import GONE, Courier
+from coordinator.webhooks.guarded_client import GuardedClient
+from coordinator.webhooks.lanes import Lanes
+from coordinator.webhooks.outbox import DELIVERED, Due, Message, Outcome, Room, Target
+from verifier.errors import Unavailable, W3bstreamError
 
 logger = structlog.get_logger(__name__)
-GONE = 410
+GIVE_UP_SECONDS = 2 * 86_400.0
+"""An endpoint whose tries failed for so long, without one 2xx, is disabled when the next one fails."""
+ACTOR = "webhooks"
+"""Who the audit log says disabled an endpoint."""
 _IDLE_SECONDS = 5.0
 """The ledger is looked at this often without a hint, for messages that another process put in."""
-
-
-@dataclass(frozen=True)
-class _Try:
-    """What came of one POST."""
-
-    status: int | None
-    error: str
-    seconds: float
-    retry_after: float | None = None
-
-    @property
-    def delivered(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
+_AWAY_SECONDS = 1.0
+"""Pause when the ledger is away."""
+_GATHER_SECONDS = 0.01
+"""Outcomes that come so soon after the first share its commit, while more POSTs are under way."""
+_BATCH = 512
+_HELD = 2048
+"""Messages in memory at most; a body has less than 20 KB."""
 
 
 class WebhookSender:
     """The delivery loop.
 
-    Parameters: `cap` tries before a message is DEAD; `limit` and `per_endpoint` bound the connections.
+    Parameters: `cap` tries before a message is DEAD; `limit` and `per_endpoint` bound the connections; POSTs under way get
+    `grace` seconds when the loop is told to stop.
     """
 
     def __init__(
@@ -63,173 +63,167 @@ class WebhookSender:
         *,
         cap: int = 10,
         backoff: Backoff | None = None,
-        limit: int = 64,
-        per_endpoint: int = 4,
+        limit: int = 256,
+        per_endpoint: int = 8,
+        grace: float = 2.0,
         draw: random.Random | None = None,
     ) -> None:
         self.ledger = ledger
         """Where the messages are."""
-        self.cap = cap
-        """Tries before a message is DEAD."""
-        self._client = client
-        self._backoff = backoff or Backoff()
+        self._courier = Courier(
+            client, ledger.clock, cap=cap, backoff=backoff or Backoff(), draw=draw or random.Random()
+        )
         self._limit = limit
-        self._per_endpoint = per_endpoint
-        self._draw = draw or random.Random()
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self._busy: Counter[str] = Counter()
-        self._freed = asyncio.Event()
-        self._stopping = asyncio.Event()
+        self._grace = grace
+        self._lanes = Lanes(per_endpoint, _HELD)
+        self._flying: set[asyncio.Task[None]] = set()
+        self._done: list[Outcome] = []
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._own = 0
+        self._broken: BaseException | None = None
 
     async def run(self) -> None:
-        """Deliver until `stop` is called; running POSTs are then cancelled and will be sent again by the next run."""
+        """Deliver until `stop` is called; POSTs that do not end then are cancelled and sent again by the next run."""
         try:
-            while not self._stopping.is_set():
-                seen = self.ledger.commits
-                self._freed.clear()
-                now = self.ledger.clock()
-                await self._start_due(now)
-                await self._wait(seen, await self._pause(now))
+            while not self._stopping:
+                self._wake.clear()
+                if self._broken is not None:
+                    raise self._broken
+                before, self._own = self.ledger.commits, 0
+                try:
+                    due = await self._turn()
+                except Unavailable as error:
+                    logger.warning("webhooks wait for the ledger", code=error.code, error=str(error))
+                    await self._wait(self.ledger.commits, _AWAY_SECONDS)
+                    continue
+                # Where nobody else has committed meanwhile there is nothing new: what was read is of our last commit.
+                others = self.ledger.commits - before != self._own
+                await self._wait(before if others else self.ledger.commits, self._pause(due))
         finally:
-            for task in self._running.values():
-                task.cancel()
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
-            await self._client.close()
+            await self._end()
 
     def stop(self) -> None:
         """Make `run` end."""
-        self._stopping.set()
+        self._stopping = True
+        self._wake.set()
+
+    async def _turn(self) -> Due:
+        """Record what came, read what is due, start it."""
+        outcomes, self._done = self._done[:_BATCH], self._done[_BATCH:]
+        now, read_at = self.ledger.clock(), time.monotonic()
+        room = self._lanes.room(read_at)
+        try:
+            if outcomes:
+                await self._disable(outcomes)
+                due = await self.ledger.write(lambda connection: _recorded(connection, outcomes, now, room))
+                self._own += 1
+            else:
+                due = await self.ledger.read(lambda connection: outbox.due(connection, now, room))
+        except Unavailable:
+            # They were answered: sending them again is for the case that the ledger stays away.
+            self._done[:0] = outcomes
+            raise
+        for each in outcomes:
+            self._lanes.release(each.endpoint_id, each.message_id)
+        self._lanes.add(due, read_at)
+        self._fill()
+        return due
+
+    def _pause(self, due: Due) -> float:
+        if due.next_at is None:
+            return _IDLE_SECONDS
+        return max(0.0, min(_IDLE_SECONDS, (due.next_at - self.ledger.clock()) / 1000))
 
     async def _wait(self, seen: int, seconds: float) -> None:
-        waits = [
-            asyncio.ensure_future(self.ledger.changed(seen, seconds)),
-            asyncio.ensure_future(self._freed.wait()),
-            asyncio.ensure_future(self._stopping.wait()),
-        ]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=seconds)
-        for wait in waits:
-            wait.cancel()
-        await asyncio.gather(*waits, return_exceptions=True)
+        if not self._wake.is_set():
+            waits = [
+                asyncio.ensure_future(self.ledger.changed(seen, seconds)),
+                asyncio.ensure_future(self._wake.wait()),
+            ]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=seconds)
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        if self._flying and not self._stopping:
+            await asyncio.sleep(_GATHER_SECONDS)
 
-    async def _pause(self, now: int) -> float:
-        """Seconds until the next message falls due, at most `_IDLE_SECONDS`; `now` is as `_start_due` had it."""
-        async with self.ledger.reading() as session:
-            first = await session.exec(
-                select(func.min(WebhookMessageRow.next_at))
-                .join(WebhookEndpointRow, col(WebhookEndpointRow.id) == col(WebhookMessageRow.endpoint_id))
-                .where(
-                    WebhookMessageRow.state == "PENDING",
-                    col(WebhookEndpointRow.disabled).is_(False),
-                    col(WebhookMessageRow.next_at) > now,
-                )
-            )
-            at = first.one()
-        return _IDLE_SECONDS if at is None else max(0.0, min(_IDLE_SECONDS, (at - self.ledger.clock()) / 1000))
-
-    async def _start_due(self, now: int) -> None:
-        async with self.ledger.reading() as session:
-            endpoints = (
-                await session.exec(
-                    select(WebhookEndpointRow).where(
-                        col(WebhookEndpointRow.disabled).is_(False),
-                        col(WebhookEndpointRow.id).in_(
-                            select(WebhookMessageRow.endpoint_id).where(
-                                WebhookMessageRow.state == "PENDING", col(WebhookMessageRow.next_at) <= now
-                            )
-                        ),
-                    )
-                )
-            ).all()
-            # Whoever has the fewest open connections goes first, so that a full house stays fair.
-            for endpoint in sorted(endpoints, key=lambda row: self._busy[row.id]):
-                room = min(self._per_endpoint - self._busy[endpoint.id], self._limit - len(self._running))
-                if room <= 0:
-                    continue
-                due = await session.exec(
-                    select(WebhookMessageRow)
-                    .where(
-                        WebhookMessageRow.endpoint_id == endpoint.id,
-                        WebhookMessageRow.state == "PENDING",
-                        col(WebhookMessageRow.next_at) <= now,
-                        col(WebhookMessageRow.id).not_in(list(self._running)),
-                    )
-                    .order_by(col(WebhookMessageRow.next_at), col(WebhookMessageRow.id))
-                    .limit(room)
-                )
-                for message in due.all():
-                    self._start(endpoint, message)
-
-    def _start(self, endpoint: WebhookEndpointRow, message: WebhookMessageRow) -> None:
-        self._busy[endpoint.id] += 1
-        task = asyncio.create_task(self._deliver(endpoint, message))
-        self._running[message.id] = task
-
-        def ended(done: asyncio.Task[None]) -> None:
-            del self._running[message.id]
-            self._busy[endpoint.id] -= 1
-            self._freed.set()
-            if not done.cancelled() and (error := done.exception()) is not None:
-                logger.error("webhook delivery not recorded", message=message.id, error=repr(error))
-
-        task.add_done_callback(ended)
-
-    async def _deliver(self, endpoint: WebhookEndpointRow, message: WebhookMessageRow) -> None:
-        outcome = await self._post(endpoint, message)
-        await self._record(endpoint.id, message.id, outcome)
-        logger.info(
-            "webhook tried",
-            message=message.id,
-            endpoint=endpoint.id,
-            status=outcome.status,
-            error=outcome.error,
-        )
-
-    async def _post(self, endpoint: WebhookEndpointRow, message: WebhookMessageRow) -> _Try:
-        started = time.monotonic()
-        moment = datetime.fromtimestamp(self.ledger.clock() // 1000, tz=UTC)
-        headers = {
-            "content-type": "application/cloudevents+json; charset=utf-8",
-            "user-agent": "w3bstream-webhooks/1",
-            "webhook-id": message.id,
-            "webhook-timestamp": str(int(moment.timestamp())),
-            "webhook-signature": Webhook(endpoint.secret).sign(message.id, moment, message.body.decode()),
-        }
-        try:
-            answer = await self._client.post(endpoint.url, message.body, headers)
-        except (W3bstreamError, aiohttp.ClientError, OSError, TimeoutError) as error:
-            text = str(error) or type(error).__name__
-            return _Try(None, f"{type(error).__name__}: {text}"[:500], time.monotonic() - started)
-        error_text = ""
-        if not 200 <= answer.status < 300:
-            kind = "a redirect, which is not followed" if 300 <= answer.status < 400 else "no success"
-            error_text = f"answered {answer.status}: {kind}"
-        return _Try(answer.status, error_text, answer.seconds, answer.retry_after)
-
-    async def _record(self, endpoint_id: str, message_id: str, outcome: _Try) -> None:
-        now = self.ledger.clock()
-        async with self.ledger.transaction() as session:
-            message = await session.get(WebhookMessageRow, message_id, populate_existing=True)
-            endpoint = await session.get(WebhookEndpointRow, endpoint_id, populate_existing=True)
-            if message is None or endpoint is None:
+    def _fill(self) -> None:
+        """Start POSTs while there is room."""
+        now = time.monotonic()
+        while len(self._flying) < self._limit and not self._stopping:
+            found = self._lanes.take(now)
+            if found is None:
                 return
-            session.add(
-                WebhookDeliveryRow(
-                    message_id=message_id,
-                    at=now,
-                    status_code=outcome.status,
-                    error=outcome.error,
-                    duration_ms=round(outcome.seconds * 1000),
-                )
-            )
-            message.tries += 1
-            if outcome.delivered:
-                message.state, message.delivered_at = "DELIVERED", now
-            elif outcome.status == GONE:
-                message.state, endpoint.disabled = "DEAD", True
-                session.add(endpoint)
-            elif message.tries >= self.cap:
-                message.state = "DEAD"
+            task = asyncio.create_task(self._deliver(*found))
+            self._flying.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._flying.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = error
+        self._wake.set()
+        self._fill()
+
+    async def _deliver(self, target: Target, message: Message) -> None:
+        outcome: Outcome | None = None
+        try:
+            outcome = await self._courier.deliver(target, message)
+        finally:
+            self._lanes.landed(target.id, answered=outcome is not None and outcome.status is not None)
+            if outcome is None:
+                self._lanes.release(target.id, message.id)
             else:
-                wait = self._backoff.delay(message.tries, self._draw, outcome.retry_after)
-                message.next_at = now + round(wait * 1000)
-            session.add(message)
+                self._done.append(outcome)
+        log = logger.debug if outcome.state == DELIVERED else logger.info
+        log("webhook tried", message=message.id, endpoint=target.id, status=outcome.status, error=outcome.error)
+
+    async def _disable(self, outcomes: Sequence[Outcome]) -> None:
+        """Disable the endpoints that said 410 or failed for too long, with a line in the audit log."""
+        reasons = self._reasons(outcomes)
+        if not reasons:
+            return
+        self._own += 1
+        async with self.ledger.transaction() as session:
+            for endpoint_id, reason in reasons.items():
+                target = self._lanes.target(endpoint_id)
+
+                def change(connection: Connection, named: str = endpoint_id, why: str = reason) -> bool:
+                    return outbox.disable(connection, named, why)
+
+                if await in_one_hop(session, change):
+                    act = Act("webhook.disable", ACTOR, subject=endpoint_id, project_id=target.project_id)
+                    act.detail["reason"] = reason
+                    await append(session, self.ledger.clock(), act)
+                    logger.warning("webhook endpoint disabled", endpoint=endpoint_id, reason=reason)
+
+    def _reasons(self, outcomes: Sequence[Outcome]) -> dict[str, str]:
+        reasons = {each.endpoint_id: "410 Gone" for each in outcomes if each.status == GONE}
+        worked = {each.endpoint_id for each in outcomes if each.state == DELIVERED}
+        for each in outcomes:
+            since = self._lanes.target(each.endpoint_id).failing_since
+            if since and each.endpoint_id not in worked and each.at - since >= GIVE_UP_SECONDS * 1000:
+                moment = datetime.fromtimestamp(since / 1000, tz=UTC).isoformat(timespec="seconds")
+                reasons.setdefault(each.endpoint_id, f"every try failed since {moment}")
+        return reasons
+
+    async def _end(self) -> None:
+        if self._flying:
+            await asyncio.wait(self._flying, timeout=self._grace)
+        for task in tuple(self._flying):
+            task.cancel()
+        await asyncio.gather(*self._flying, return_exceptions=True)
+        if self._done:
+            try:
+                await self._disable(self._done)
+                await self.ledger.write(lambda connection: outbox.record(connection, self._done))
+            except W3bstreamError as error:
+                # Another coordinator leads, or the ledger is away: they will be sent again.
+                logger.warning("webhook tries not recorded", tries=len(self._done), code=error.code, error=str(error))
+        await self._courier.close()
+
+
+def _recorded(connection: Connection, outcomes: Sequence[Outcome], now: int, room: Room) -> Due:
+    outbox.record(connection, outcomes)
+    return outbox.due(connection, now, room)

@@ -17,11 +17,13 @@ from coordinator.api.surroundings import ComponentStatus
 from coordinator.intake.crypto_pool import CryptoPool
 from coordinator.intake.nats_server import EmbeddedNats
 from coordinator.intake.service import Intake
+from coordinator.jobs.runner import JobRunner
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import DeviceRow, ProjectRow, ProjectVersionRow, TaskRow
 from coordinator.projects.example import example
 from coordinator.projects.file import ProjectFile
 from coordinator.settings import Settings
+from tests.databases import catch_up_ids
 from verifier.bindings import Deployment
 from verifier.reading import DeviceKey, KeyType
 
@@ -58,18 +60,22 @@ class Site:
 
 
 class Live:
-    """The running API and what a test needs to look behind it."""
+    """The running API and what a test needs to look behind it.
 
-    def __init__(self, home: Path) -> None:
+    Parameters: `ledger_url` is a ledger of its own; SQLite in `home` when it is empty.
+    """
+
+    def __init__(self, home: Path, ledger_url: str = "") -> None:
         home.mkdir(mode=0o700, exist_ok=True)
         self.home = home
-        self.settings = Settings(home=home, api_host="127.0.0.1", api_port=0)
+        self.settings = Settings(home=home, ledger_url=ledger_url, api_host="127.0.0.1", api_port=0)
         self.site = Site()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self.ledger: Ledger
         self.server: ApiServer
         self.intake: Intake
+        self.runner: JobRunner
         self.target = ""
         self.admin_key = ""
 
@@ -94,10 +100,12 @@ class Live:
     async def _add(self, rows: Sequence[Any]) -> None:
         async with self.ledger.transaction() as session:
             session.add_all(rows)
+            await session.flush()
+            await catch_up_ids(session, *{type(row).__tablename__ for row in rows if isinstance(row, ProjectRow)})
 
     async def start(self, nats: EmbeddedNats | None) -> None:
         """Start the ledger, the intake and the server."""
-        self.ledger = Ledger.at(self.home / "ledger.db")
+        self.ledger = Ledger(self.settings.ledger)
         await self.ledger.migrate()
         path = await bootstrap_admin_key(self.ledger, self.home)
         self.admin_key = path.read_text().strip()
@@ -105,9 +113,19 @@ class Live:
             await nats.start()
         self.intake = Intake(self.ledger, self.settings, nats.url if nats else "nats://127.0.0.1:1", workers=0)
         self._intake_task = asyncio.create_task(self.intake.run()) if nats else None
+        self.run_jobs()
         self.server = self.new_server()
         host, port = await self.server.start()
         self.target = f"{host}:{port}"
+
+    def run_jobs(self) -> None:
+        """Begin to work jobs off, as a service that starts."""
+        self.runner = JobRunner(self.ledger, self.intake)
+        self.running_jobs = asyncio.create_task(self.runner.run())
+
+    async def jobs_end(self) -> None:
+        """Wait until the runner died or was stopped. Raises what it died of."""
+        await self.running_jobs
 
     def new_server(self) -> ApiServer:
         """A server over the same ledger and intake."""
@@ -123,6 +141,8 @@ class Live:
     async def stop(self, nats: EmbeddedNats | None) -> None:
         """End everything."""
         await self.server.stop(0.2)
+        self.runner.stop()
+        await self.running_jobs
         await self.intake.stop()
         if self._intake_task is not None:
             await self._intake_task

@@ -10,15 +10,15 @@ from api_live import Live, project_rows
 
 
 @pytest.fixture
-def live(tmp_path: Path) -> Iterator[Live]:
+def live(tmp_path: Path, ledger_url: str) -> Iterator[Live]:
     """The API over a real ledger, without a DA layer."""
-    with Live(tmp_path).running(nats=False) as api:
+    with Live(tmp_path, ledger_url).running(nats=False) as api:
         yield api
 
 
 @pytest.fixture
-def streaming(tmp_path: Path) -> Iterator[Live]:
+def streaming(tmp_path: Path, ledger_url: str) -> Iterator[Live]:
     """The API with real NATS and intake, and project 1 published."""
-    with Live(tmp_path).running(nats=True) as api:
+    with Live(tmp_path, ledger_url).running(nats=True) as api:
         api.add(*project_rows(1, "weather"))
         yield api

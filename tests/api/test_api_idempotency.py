@@ -6,12 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from api_live import Live, project_rows
+from api_live import Live, project_rows, reading
 from sqlmodel import select
 
 from coordinator.api.client import Client
+from coordinator.jobs.runner import JobRunner
 from coordinator.ledger.tables import ApiKeyRow, IdempotencyRow, OutboxTxRow, ProjectRow, WebhookEndpointRow
-from verifier.errors import Conflict, InvalidInput, NotFound
+from verifier.errors import Conflict, InvalidInput, NotFound, Unavailable
 from w3bstream.v1 import project_pb2
 
 
@@ -137,11 +138,8 @@ def test_submit_is_repeated_without_publishing_twice(streaming: Live) -> None:
         assert len(client.list_tasks().tasks) == 1
 
 
-def test_a_submit_goes_on_where_a_crash_left_it(streaming: Live) -> None:
+def test_a_submit_goes_on_where_a_crash_left_it(streaming: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """The readings were published and windows formed, but the flush was not recorded when the service died."""
-    from api_live import reading
-
-    from coordinator.api.submit import Submit
 
     class Died(Exception):
         """The process ends here."""
@@ -149,14 +147,16 @@ def test_a_submit_goes_on_where_a_crash_left_it(streaming: Live) -> None:
     async def die(*_: Any) -> Any:
         raise Died
 
+    async def again() -> None:
+        streaming.run_jobs()
+
     readings = [reading(sequence) for sequence in range(1, 21)]
-    original = Submit._flush
-    Submit._flush = die  # type: ignore[method-assign]
-    try:
-        with streaming.client() as client, pytest.raises(Exception, match="W3B-7015"):
-            client.submit_task(1, readings, idempotency_key="one")
-    finally:
-        Submit._flush = original  # type: ignore[method-assign]
+    with monkeypatch.context() as dying, streaming.client(timeout=2) as client, pytest.raises(Unavailable):
+        dying.setattr(JobRunner, "_flush", die)
+        client.submit_task(1, readings, idempotency_key="one", timeout=2)
+    with pytest.raises(Died):
+        streaming.run(streaming.jobs_end())
+    streaming.run(again())
     with streaming.client() as client:
         answer = client.submit_task(1, readings, idempotency_key="one")
         assert [(task.window_start, task.count) for task in answer.tasks] == [(1, 16), (17, 4)]

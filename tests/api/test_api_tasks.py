@@ -260,7 +260,7 @@ def test_a_watch_sees_what_another_process_wrote(live: Live) -> None:
     time.sleep(0.3)  # the watch has read what was there; only what comes from elsewhere is left to see
 
     async def elsewhere() -> None:
-        other = Ledger.at(live.home / "ledger.db")
+        other = Ledger(live.settings.ledger)
         async with other.transaction() as session:
             await move_task(session, 5, task_row(1).id, TaskState.CANCELLED)
         await other.close()

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 from coordinator.cli.app import app
 from coordinator.demo.readings import measurements
 from coordinator.demo.report import NEXT, next_lines
-from coordinator.demo.stages import STAGES, breakdown, stages_of
+from coordinator.demo.stages import breakdown, stages_of
+from coordinator.ledger.stages import STAGES
 from w3bstream.v1 import task_pb2
 
 

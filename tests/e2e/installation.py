@@ -219,6 +219,6 @@ class ChainView:
         found = event.get_logs(from_block=0, argument_filters={"projectId": project_id})
         return ["0x" + log["args"]["taskId"].hex() for log in found]
 
-    def totals(self, project_id: int) -> tuple[int, int, int, int, int]:
-        """(windows, count, sum, minimum, maximum) of a project in the sample dApp."""
+    def totals(self, project_id: int) -> tuple[int, ...]:
+        """(windows, count, sum, minimum, maximum, missing, duplicates, late, reordered) in the sample dApp."""
         return tuple(self.contract("TemperatureDapp").functions.totalsOf(project_id).call())

@@ -28,6 +28,7 @@ def test_the_demo_ends_well_and_says_so_in_its_last_line(tmp_path: Path, keys: P
     (compared,) = [line for line in lines if "contract" in line]
     assert compared["equal_to_input"] is True
     assert compared["contract"]["count"] == 32
+    assert [compared["contract"][name] for name in ("missing", "duplicates", "late", "reordered")] == [0] * 4
     finals = [line["task"] for line in lines if line.get("subject") == "task" and line["to"] == "FINAL"]
     assert len(finals) == len(set(finals)) == 2
     assert not (home / "api.json").exists(), "the service ended in order"

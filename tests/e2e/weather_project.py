@@ -103,4 +103,9 @@ def require_exactly_once(installation: Installation, project_id: int, values: Se
     ids = sorted(task.id for task in tasks)
     assert sorted(row["task_id"] for row in finals) == ids
     assert sorted(chain.settlements(project_id)) == ids
-    assert chain.totals(project_id) == (len(tasks), len(values), sum(values), min(values), max(values))
+    totals = chain.totals(project_id)
+    assert totals[:5] == (len(tasks), len(values), sum(values), min(values), max(values))
+    stated = [task.completeness for task in tasks]
+    assert totals[5:] == tuple(
+        sum(getattr(each, name) for each in stated) for name in ("missing", "duplicates", "late", "reordered")
+    )

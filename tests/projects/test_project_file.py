@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from eth_hash.auto import keccak
@@ -13,6 +14,7 @@ from coordinator.projects.assurance import parse_assurance, resolve_assurance
 from coordinator.projects.example import example
 from coordinator.projects.file import parse_project_file
 from coordinator.projects.programs import Manifest, installed_programs, manifest
+from provers.programs_index import PROGRAMS as INSTALLED
 from verifier import babyjubjub
 from verifier.commitment import device_set_root
 from verifier.errors import InvalidInput, NotFound
@@ -86,6 +88,20 @@ def test_the_example_is_valid_with_what_is_installed() -> None:
     file = parse_project_file(example("my-project", devices))
     assert file.devices == tuple(devices)
     assert file.model.window.readings == 16
+
+
+@pytest.mark.parametrize(
+    "change", [("uint32 late", "uint32 tardy"), ('"uint64 missing", ', ""), ("outputs = [", "results = [")]
+)
+def test_a_program_whose_output_does_not_end_with_the_completeness_is_refused(
+    tmp_path: Path, change: tuple[str, str]
+) -> None:
+    text = (INSTALLED / "temperature_window" / "program.toml").read_text()
+    assert change[0] in text
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "program.toml").write_text(text.replace(*change))
+    with pytest.raises(InvalidInput, match="W3B-2005"):
+        installed_programs(tmp_path)
 
 
 def test_every_installed_manifest_is_readable() -> None:

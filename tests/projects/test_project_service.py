@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from eth_abi.abi import decode
 from eth_hash.auto import keccak
-from sqlmodel import SQLModel, select
+from sqlmodel import select
 
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import OutboxTxRow, ProjectVersionRow, WebhookEndpointRow
@@ -40,10 +39,8 @@ class Prepared:
 
 
 @pytest_asyncio.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    made = Ledger.at(tmp_path / "ledger.db", clock=lambda: NOW)
-    async with made.engine.begin() as connection:
-        await connection.run_sync(SQLModel.metadata.create_all)
+async def ledger(ledger_url: str) -> AsyncIterator[Ledger]:
+    made = Ledger(ledger_url, clock=lambda: NOW)
     yield made
     await made.close()
 

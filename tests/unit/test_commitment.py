@@ -23,6 +23,7 @@ from verifier.commitment import (
     scheme,
     verify_path,
 )
+from verifier.completeness import Completeness
 from verifier.errors import InvalidInput, Refused
 from verifier.field import R, to_bytes
 from verifier.poseidon import poseidon
@@ -152,15 +153,15 @@ def test_schemes_by_name() -> None:
         scheme("keccak-v0")
 
 
-OPENING = Opening(to_bytes(11), to_bytes(12), 100, 140, 5)
-OUTPUT = encode(["uint32", "int64", "int32", "int32"], [5, -7, -(1 << 31), 3])
+OPENING = Opening(to_bytes(11), to_bytes(12), 100, 140, 5, Completeness(6, 4, 1, 2))
+OUTPUT = encode(["uint32", "int64", "int32", "int32"], [5, -7, -(1 << 31), 3]) + OPENING.completeness.encode()
 
 
 def test_public_signals_are_in_the_binding_order() -> None:
     digest = bytes(range(32))
     signals = public_signals(digest, OPENING, 9, OUTPUT)
     high, low = int.from_bytes(digest[:16], "big"), int.from_bytes(digest[16:], "big")
-    assert signals == [11, 5, R - 7, R - (1 << 31), 3, high, low, 9, 12, 100, 140, 5]
+    assert signals == [11, 5, R - 7, R - (1 << 31), 3, 6, 4, 1, 2, high, low, 9, 12, 100, 140, 5]
 
 
 def test_output_words_map_one_to_one() -> None:
@@ -188,6 +189,16 @@ def test_output_words_map_one_to_one() -> None:
 def test_openings_out_of_range_have_no_signals(change: dict[str, object]) -> None:
     with pytest.raises(InvalidInput, match="W3B-4020"):
         public_signals(bytes(32), replace(OPENING, **change), 9, OUTPUT)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("field", ["missing", "duplicates", "late", "reordered"])
+def test_an_output_that_ends_with_other_completeness_has_no_signals(field: str) -> None:
+    other = replace(OPENING.completeness, **{field: getattr(OPENING.completeness, field) + 1})
+    for opening, output in ((replace(OPENING, completeness=other), OUTPUT), (OPENING, OUTPUT[:-128] + other.encode())):
+        with pytest.raises(Refused, match="W3B-4013"):
+            public_signals(bytes(32), opening, 9, output)
+    with pytest.raises(Refused, match="W3B-4013"):
+        public_signals(bytes(32), OPENING, 9, OUTPUT[:-128])
 
 
 def test_other_digests_and_projects_are_refused() -> None:

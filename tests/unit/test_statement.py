@@ -10,6 +10,7 @@ from eth_hash.auto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
+from verifier.completeness import Completeness
 from verifier.statement import Domain, Opening, Statement, program_id, task_id
 
 DOMAIN = Domain(chain_id=4690, router=bytes.fromhex("11" * 20))
@@ -85,10 +86,13 @@ def test_chain_and_router_count() -> None:
     assert STATEMENT.digest(Domain(4690, b"\x12" * 20)) != digest
 
 
-@pytest.mark.parametrize("field", ["readings_root", "device_set_root", "window_start", "window_end", "count"])
+@pytest.mark.parametrize(
+    "field", ["readings_root", "device_set_root", "window_start", "window_end", "count", "completeness"]
+)
 def test_inputs_bind_the_whole_opening(field: str) -> None:
-    opening = Opening(b"\x01" * 32, b"\x02" * 32, 5, 21, 16)
-    other = b"\x07" * 32 if field.endswith("root") else 9
+    opening = Opening(b"\x01" * 32, b"\x02" * 32, 5, 21, 16, Completeness(1, 2, 3, 4))
+    others: dict[str, object] = {"completeness": Completeness(1, 2, 4, 3)}
+    other = b"\x07" * 32 if field.endswith("root") else others.get(field, 9)
     assert dataclasses.replace(opening, **{field: other}).commitment() != opening.commitment()
 
 

@@ -7,12 +7,11 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
-from sqlmodel import SQLModel, col, select
+from sqlmodel import col, select
 
 from coordinator.ledger.store import Ledger, enqueue_webhooks
 from coordinator.ledger.tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
@@ -20,10 +19,11 @@ from coordinator.webhooks.backoff import Backoff
 from coordinator.webhooks.endpoints import create_endpoint
 from coordinator.webhooks.event import TASK_FINAL, cloud_event
 from coordinator.webhooks.sender import WebhookSender
-from coordinator.webhooks.ssrf import GuardedClient, UrlPolicy
+from coordinator.webhooks.guarded_client import GuardedClient
+from coordinator.webhooks.ssrf import UrlPolicy
 
 LOOPBACK = UrlPolicy(allow_loopback=True, total_seconds=1.0, connect_seconds=0.5)
-QUICK = Backoff(first=0.02, factor=1.0, longest=0.05)
+QUICK = Backoff(pauses=(0.02,))
 
 
 @dataclass
@@ -69,10 +69,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
-    made = Ledger.at(tmp_path / "ledger.db")
-    async with made.engine.begin() as connection:
-        await connection.run_sync(SQLModel.metadata.create_all)
+async def ledger(ledger_url: str) -> AsyncIterator[Ledger]:
+    made = Ledger(ledger_url)
     yield made
     await made.close()
 
@@ -100,7 +98,7 @@ class Desk:
             )
 
     def sender(self, policy: UrlPolicy = LOOPBACK, **changes: Any) -> WebhookSender:
-        options = {"backoff": QUICK, "draw": random.Random(1), **changes}
+        options = {"backoff": QUICK, "grace": 0.1, "draw": random.Random(1), **changes}
         return WebhookSender(self.ledger, GuardedClient(policy), **options)
 
     async def message(self, message_id: str) -> WebhookMessageRow:

@@ -255,7 +255,7 @@ async def test_retry_after_is_kept(desk: Desk, receiver: Receiver) -> None:
     async def tried() -> bool:
         return (await desk.message(message)).tries == 1
 
-    await desk.run_until(desk.sender(backoff=Backoff(first=0.001, longest=60.0)), tried)
+    await desk.run_until(desk.sender(backoff=Backoff(pauses=(0.001,), longest=60.0)), tried)
     (log,) = await desk.tries(message)
     assert (await desk.message(message)).next_at - log.at >= 1000
 

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.webhooks.backoff import Backoff
-from coordinator.webhooks.ssrf import GuardedClient, UrlPolicy, check_address, check_url
+from coordinator.webhooks.guarded_client import GuardedClient
+from coordinator.webhooks.ssrf import UrlPolicy, check_address, check_url
 from tests.webhooks.conftest import Desk, Receiver
 from verifier.errors import InvalidInput, Refused, W3bstreamError
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18w3bstream/v1/admin.proto\x12\x0cw3bstream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa6\x01\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12\x12\n\nproject_id\x18\x04 \x01(\x04\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x13\x43reateApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12\x12\n\nproject_id\x18\x03 \x01(\x04\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"M\n\x14\x43reateApiKeyResponse\x12%\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x14.w3bstream.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x14\n\x12ListApiKeysRequest\"=\n\x13ListApiKeysResponse\x12&\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x14.w3bstream.v1.ApiKey\")\n\x13RevokeApiKeyRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\"\x12\n\x10GetStatusRequest\"K\n\tComponent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07healthy\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\"\xe7\x02\n\x06Status\x12+\n\ncomponents\x18\x01 \x03(\x0b\x32\x17.w3bstream.v1.Component\x12\x10\n\x08\x63hain_id\x18\x02 \x01(\x04\x12\x36\n\tcontracts\x18\x03 \x03(\x0b\x32#.w3bstream.v1.Status.ContractsEntry\x12.\n\x05tasks\x18\x04 \x03(\x0b\x32\x1f.w3bstream.v1.Status.TasksEntry\x12\x0f\n\x07version\x18\x05 \x01(\t\x12.\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rchain_rpc_url\x18\x07 \x01(\t\x1a\x30\n\x0e\x43ontractsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nTasksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32\xc5\x02\n\x0c\x41\x64minService\x12U\n\x0c\x43reateApiKey\x12!.w3bstream.v1.CreateApiKeyRequest\x1a\".w3bstream.v1.CreateApiKeyResponse\x12R\n\x0bListApiKeys\x12 .w3bstream.v1.ListApiKeysRequest\x1a!.w3bstream.v1.ListApiKeysResponse\x12G\n\x0cRevokeApiKey\x12!.w3bstream.v1.RevokeApiKeyRequest\x1a\x14.w3bstream.v1.ApiKey\x12\x41\n\tGetStatus\x12\x1e.w3bstream.v1.GetStatusRequest\x1a\x14.w3bstream.v1.Statusb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18w3bstream/v1/admin.proto\x12\x0cw3bstream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x02\n\x06\x41piKey\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12\x12\n\nproject_id\x18\x04 \x01(\x04\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0clast_used_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"|\n\x13\x43reateApiKeyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06scopes\x18\x02 \x03(\t\x12\x12\n\nproject_id\x18\x03 \x01(\x04\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x1a\n\x12\x65xpires_in_seconds\x18\x05 \x01(\x04\"M\n\x14\x43reateApiKeyResponse\x12%\n\x07\x61pi_key\x18\x01 \x01(\x0b\x32\x14.w3bstream.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x14\n\x12ListApiKeysRequest\"=\n\x13ListApiKeysResponse\x12&\n\x08\x61pi_keys\x18\x01 \x03(\x0b\x32\x14.w3bstream.v1.ApiKey\")\n\x13RevokeApiKeyRequest\x12\x12\n\napi_key_id\x18\x01 \x01(\t\"\xa9\x01\n\x08Identity\x12\x0b\n\x03\x64id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12\x12\n\nproject_id\x18\x04 \x01(\x04\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\x15\x43reateIdentityRequest\x12\x0b\n\x03\x64id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12\x12\n\nproject_id\x18\x04 \x01(\x04\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"\x17\n\x15ListIdentitiesRequest\"D\n\x16ListIdentitiesResponse\x12*\n\nidentities\x18\x01 \x03(\x0b\x32\x16.w3bstream.v1.Identity\"$\n\x15RevokeIdentityRequest\x12\x0b\n\x03\x64id\x18\x01 \x01(\t\"\xa7\x01\n\x05Quota\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x11\n\tallowance\x18\x03 \x01(\x04\x12\x16\n\x0eperiod_seconds\x18\x04 \x01(\r\x12\x0b\n\x03own\x18\x05 \x01(\x08\x12\x0c\n\x04used\x18\x06 \x01(\x04\x12\x32\n\x0eperiod_ends_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\'\n\x11ListQuotasRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\"9\n\x12ListQuotasResponse\x12#\n\x06quotas\x18\x01 \x03(\x0b\x32\x13.w3bstream.v1.Quota\"_\n\x0fSetQuotaRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x10\n\x08resource\x18\x02 \x01(\t\x12\x11\n\tallowance\x18\x03 \x01(\x04\x12\x13\n\x0buse_default\x18\x04 \x01(\x08\"\xd8\x01\n\nAuditEntry\x12\n\n\x02id\x18\x01 \x01(\x04\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x12\n\nproject_id\x18\x06 \x01(\x04\x12\x0f\n\x07outcome\x18\x07 \x01(\t\x12\x0c\n\x04peer\x18\x08 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\t \x01(\t\x12\x15\n\rprevious_hash\x18\n \x01(\t\x12\x0c\n\x04hash\x18\x0b \x01(\t\"\x82\x01\n\x10ListAuditRequest\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\x04\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\t\x12\x14\n\x0coldest_first\x18\x06 \x01(\x08\"W\n\x11ListAuditResponse\x12)\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x18.w3bstream.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x12\n\x10GetStatusRequest\"K\n\tComponent\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07healthy\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x04 \x01(\t\"\xe7\x02\n\x06Status\x12+\n\ncomponents\x18\x01 \x03(\x0b\x32\x17.w3bstream.v1.Component\x12\x10\n\x08\x63hain_id\x18\x02 \x01(\x04\x12\x36\n\tcontracts\x18\x03 \x03(\x0b\x32#.w3bstream.v1.Status.ContractsEntry\x12.\n\x05tasks\x18\x04 \x03(\x0b\x32\x1f.w3bstream.v1.Status.TasksEntry\x12\x0f\n\x07version\x18\x05 \x01(\t\x12.\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rchain_rpc_url\x18\x07 \x01(\t\x1a\x30\n\x0e\x43ontractsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a,\n\nTasksEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"\"\n\x13GetChallengeRequest\x12\x0b\n\x03\x64id\x18\x01 \x01(\t\"`\n\tChallenge\x12\x11\n\tchallenge\x18\x01 \x01(\t\x12\x10\n\x08\x61udience\x18\x02 \x01(\t\x12.\n\nexpires_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x0cLoginRequest\x12\x0b\n\x03\x64id\x18\x01 \x01(\t\x12\x11\n\tchallenge\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\r\n\x05proof\x18\x04 \x01(\t\"r\n\rLoginResponse\x12\r\n\x05token\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06scopes\x18\x03 \x03(\t\x12\x12\n\nproject_id\x18\x04 \x01(\x04\x32\x9f\x06\n\x0c\x41\x64minService\x12U\n\x0c\x43reateApiKey\x12!.w3bstream.v1.CreateApiKeyRequest\x1a\".w3bstream.v1.CreateApiKeyResponse\x12R\n\x0bListApiKeys\x12 .w3bstream.v1.ListApiKeysRequest\x1a!.w3bstream.v1.ListApiKeysResponse\x12G\n\x0cRevokeApiKey\x12!.w3bstream.v1.RevokeApiKeyRequest\x1a\x14.w3bstream.v1.ApiKey\x12M\n\x0e\x43reateIdentity\x12#.w3bstream.v1.CreateIdentityRequest\x1a\x16.w3bstream.v1.Identity\x12[\n\x0eListIdentities\x12#.w3bstream.v1.ListIdentitiesRequest\x1a$.w3bstream.v1.ListIdentitiesResponse\x12M\n\x0eRevokeIdentity\x12#.w3bstream.v1.RevokeIdentityRequest\x1a\x16.w3bstream.v1.Identity\x12O\n\nListQuotas\x12\x1f.w3bstream.v1.ListQuotasRequest\x1a .w3bstream.v1.ListQuotasResponse\x12>\n\x08SetQuota\x12\x1d.w3bstream.v1.SetQuotaRequest\x1a\x13.w3bstream.v1.Quota\x12L\n\tListAudit\x12\x1e.w3bstream.v1.ListAuditRequest\x1a\x1f.w3bstream.v1.ListAuditResponse\x12\x41\n\tGetStatus\x12\x1e.w3bstream.v1.GetStatusRequest\x1a\x14.w3bstream.v1.Status2\x9b\x01\n\x0b\x41uthService\x12J\n\x0cGetChallenge\x12!.w3bstream.v1.GetChallengeRequest\x1a\x17.w3bstream.v1.Challenge\x12@\n\x05Login\x12\x1a.w3bstream.v1.LoginRequest\x1a\x1b.w3bstream.v1.LoginResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,27 +37,61 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STATUS_TASKSENTRY']._loaded_options = None
   _globals['_STATUS_TASKSENTRY']._serialized_options = b'8\001'
   _globals['_APIKEY']._serialized_start=76
-  _globals['_APIKEY']._serialized_end=242
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=244
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=340
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=342
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=419
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=421
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=441
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=443
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=504
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=506
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=547
-  _globals['_GETSTATUSREQUEST']._serialized_start=549
-  _globals['_GETSTATUSREQUEST']._serialized_end=567
-  _globals['_COMPONENT']._serialized_start=569
-  _globals['_COMPONENT']._serialized_end=644
-  _globals['_STATUS']._serialized_start=647
-  _globals['_STATUS']._serialized_end=1006
-  _globals['_STATUS_CONTRACTSENTRY']._serialized_start=912
-  _globals['_STATUS_CONTRACTSENTRY']._serialized_end=960
-  _globals['_STATUS_TASKSENTRY']._serialized_start=962
-  _globals['_STATUS_TASKSENTRY']._serialized_end=1006
-  _globals['_ADMINSERVICE']._serialized_start=1009
-  _globals['_ADMINSERVICE']._serialized_end=1334
+  _globals['_APIKEY']._serialized_end=340
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=342
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=466
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=468
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=545
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=547
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=567
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=569
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=630
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=632
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=673
+  _globals['_IDENTITY']._serialized_start=676
+  _globals['_IDENTITY']._serialized_end=845
+  _globals['_CREATEIDENTITYREQUEST']._serialized_start=847
+  _globals['_CREATEIDENTITYREQUEST']._serialized_end=958
+  _globals['_LISTIDENTITIESREQUEST']._serialized_start=960
+  _globals['_LISTIDENTITIESREQUEST']._serialized_end=983
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=985
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1053
+  _globals['_REVOKEIDENTITYREQUEST']._serialized_start=1055
+  _globals['_REVOKEIDENTITYREQUEST']._serialized_end=1091
+  _globals['_QUOTA']._serialized_start=1094
+  _globals['_QUOTA']._serialized_end=1261
+  _globals['_LISTQUOTASREQUEST']._serialized_start=1263
+  _globals['_LISTQUOTASREQUEST']._serialized_end=1302
+  _globals['_LISTQUOTASRESPONSE']._serialized_start=1304
+  _globals['_LISTQUOTASRESPONSE']._serialized_end=1361
+  _globals['_SETQUOTAREQUEST']._serialized_start=1363
+  _globals['_SETQUOTAREQUEST']._serialized_end=1458
+  _globals['_AUDITENTRY']._serialized_start=1461
+  _globals['_AUDITENTRY']._serialized_end=1677
+  _globals['_LISTAUDITREQUEST']._serialized_start=1680
+  _globals['_LISTAUDITREQUEST']._serialized_end=1810
+  _globals['_LISTAUDITRESPONSE']._serialized_start=1812
+  _globals['_LISTAUDITRESPONSE']._serialized_end=1899
+  _globals['_GETSTATUSREQUEST']._serialized_start=1901
+  _globals['_GETSTATUSREQUEST']._serialized_end=1919
+  _globals['_COMPONENT']._serialized_start=1921
+  _globals['_COMPONENT']._serialized_end=1996
+  _globals['_STATUS']._serialized_start=1999
+  _globals['_STATUS']._serialized_end=2358
+  _globals['_STATUS_CONTRACTSENTRY']._serialized_start=2264
+  _globals['_STATUS_CONTRACTSENTRY']._serialized_end=2312
+  _globals['_STATUS_TASKSENTRY']._serialized_start=2314
+  _globals['_STATUS_TASKSENTRY']._serialized_end=2358
+  _globals['_GETCHALLENGEREQUEST']._serialized_start=2360
+  _globals['_GETCHALLENGEREQUEST']._serialized_end=2394
+  _globals['_CHALLENGE']._serialized_start=2396
+  _globals['_CHALLENGE']._serialized_end=2492
+  _globals['_LOGINREQUEST']._serialized_start=2494
+  _globals['_LOGINREQUEST']._serialized_end=2571
+  _globals['_LOGINRESPONSE']._serialized_start=2573
+  _globals['_LOGINRESPONSE']._serialized_end=2687
+  _globals['_ADMINSERVICE']._serialized_start=2690
+  _globals['_ADMINSERVICE']._serialized_end=3489
+  _globals['_AUTHSERVICE']._serialized_start=3492
+  _globals['_AUTHSERVICE']._serialized_end=3647
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,36 @@ class AdminServiceStub:
                 request_serializer=w3bstream_dot_v1_dot_admin__pb2.RevokeApiKeyRequest.SerializeToString,
                 response_deserializer=w3bstream_dot_v1_dot_admin__pb2.ApiKey.FromString,
                 _registered_method=True)
+        self.CreateIdentity = channel.unary_unary(
+                '/w3bstream.v1.AdminService/CreateIdentity',
+                request_serializer=w3bstream_dot_v1_dot_admin__pb2.CreateIdentityRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_admin__pb2.Identity.FromString,
+                _registered_method=True)
+        self.ListIdentities = channel.unary_unary(
+                '/w3bstream.v1.AdminService/ListIdentities',
+                request_serializer=w3bstream_dot_v1_dot_admin__pb2.ListIdentitiesRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_admin__pb2.ListIdentitiesResponse.FromString,
+                _registered_method=True)
+        self.RevokeIdentity = channel.unary_unary(
+                '/w3bstream.v1.AdminService/RevokeIdentity',
+                request_serializer=w3bstream_dot_v1_dot_admin__pb2.RevokeIdentityRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_admin__pb2.Identity.FromString,
+                _registered_method=True)
+        self.ListQuotas = channel.unary_unary(
+                '/w3bstream.v1.AdminService/ListQuotas',
+                request_serializer=w3bstream_dot_v1_dot_admin__pb2.ListQuotasRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_admin__pb2.ListQuotasResponse.FromString,
+                _registered_method=True)
+        self.SetQuota = channel.unary_unary(
+                '/w3bstream.v1.AdminService/SetQuota',
+                request_serializer=w3bstream_dot_v1_dot_admin__pb2.SetQuotaRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_admin__pb2.Quota.FromString,
+                _registered_method=True)
+        self.ListAudit = channel.unary_unary(
+                '/w3bstream.v1.AdminService/ListAudit',
+                request_serializer=w3bstream_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/w3bstream.v1.AdminService/GetStatus',
                 request_serializer=w3bstream_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
@@ -82,6 +112,48 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateIdentity(self, request, context):
+        """Registers a DID: who holds its key may log in for short-lived tokens, and sign job intents. Scope admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListIdentities(self, request, context):
+        """Lists identities, revoked ones too, oldest first. Scope admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeIdentity(self, request, context):
+        """Revokes an identity at once, its tokens too. Scope admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQuotas(self, request, context):
+        """Lists a project's quotas and what it has used of them. Scope admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetQuota(self, request, context):
+        """Gives a project a quota of its own, or the installation's default again. Scope admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudit(self, request, context):
+        """Lists privileged acts, newest first. Scope admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Says how each part stands. Any valid key.
         """
@@ -106,6 +178,36 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeApiKey,
                     request_deserializer=w3bstream_dot_v1_dot_admin__pb2.RevokeApiKeyRequest.FromString,
                     response_serializer=w3bstream_dot_v1_dot_admin__pb2.ApiKey.SerializeToString,
+            ),
+            'CreateIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateIdentity,
+                    request_deserializer=w3bstream_dot_v1_dot_admin__pb2.CreateIdentityRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_admin__pb2.Identity.SerializeToString,
+            ),
+            'ListIdentities': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListIdentities,
+                    request_deserializer=w3bstream_dot_v1_dot_admin__pb2.ListIdentitiesRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_admin__pb2.ListIdentitiesResponse.SerializeToString,
+            ),
+            'RevokeIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeIdentity,
+                    request_deserializer=w3bstream_dot_v1_dot_admin__pb2.RevokeIdentityRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_admin__pb2.Identity.SerializeToString,
+            ),
+            'ListQuotas': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuotas,
+                    request_deserializer=w3bstream_dot_v1_dot_admin__pb2.ListQuotasRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_admin__pb2.ListQuotasResponse.SerializeToString,
+            ),
+            'SetQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetQuota,
+                    request_deserializer=w3bstream_dot_v1_dot_admin__pb2.SetQuotaRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_admin__pb2.Quota.SerializeToString,
+            ),
+            'ListAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudit,
+                    request_deserializer=w3bstream_dot_v1_dot_admin__pb2.ListAuditRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_admin__pb2.ListAuditResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -206,6 +308,168 @@ class AdminService:
             _registered_method=True)
 
     @staticmethod
+    def CreateIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.AdminService/CreateIdentity',
+            w3bstream_dot_v1_dot_admin__pb2.CreateIdentityRequest.SerializeToString,
+            w3bstream_dot_v1_dot_admin__pb2.Identity.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListIdentities(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.AdminService/ListIdentities',
+            w3bstream_dot_v1_dot_admin__pb2.ListIdentitiesRequest.SerializeToString,
+            w3bstream_dot_v1_dot_admin__pb2.ListIdentitiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.AdminService/RevokeIdentity',
+            w3bstream_dot_v1_dot_admin__pb2.RevokeIdentityRequest.SerializeToString,
+            w3bstream_dot_v1_dot_admin__pb2.Identity.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuotas(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.AdminService/ListQuotas',
+            w3bstream_dot_v1_dot_admin__pb2.ListQuotasRequest.SerializeToString,
+            w3bstream_dot_v1_dot_admin__pb2.ListQuotasResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.AdminService/SetQuota',
+            w3bstream_dot_v1_dot_admin__pb2.SetQuotaRequest.SerializeToString,
+            w3bstream_dot_v1_dot_admin__pb2.Quota.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.AdminService/ListAudit',
+            w3bstream_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
+            w3bstream_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetStatus(request,
             target,
             options=(),
@@ -222,6 +486,129 @@ class AdminService:
             '/w3bstream.v1.AdminService/GetStatus',
             w3bstream_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
             w3bstream_dot_v1_dot_admin__pb2.Status.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class AuthServiceStub:
+    """Logging in with a DID: a challenge is signed with the DID's key and turned into a short-lived token. The token is sent
+    like an API key: `authorization: Bearer <token>`.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetChallenge = channel.unary_unary(
+                '/w3bstream.v1.AuthService/GetChallenge',
+                request_serializer=w3bstream_dot_v1_dot_admin__pb2.GetChallengeRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_admin__pb2.Challenge.FromString,
+                _registered_method=True)
+        self.Login = channel.unary_unary(
+                '/w3bstream.v1.AuthService/Login',
+                request_serializer=w3bstream_dot_v1_dot_admin__pb2.LoginRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_admin__pb2.LoginResponse.FromString,
+                _registered_method=True)
+
+
+class AuthServiceServicer:
+    """Logging in with a DID: a challenge is signed with the DID's key and turned into a short-lived token. The token is sent
+    like an API key: `authorization: Bearer <token>`.
+    """
+
+    def GetChallenge(self, request, context):
+        """Makes a challenge for one login; it runs out after 60 seconds and works once. No key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Login(self, request, context):
+        """Turns a signed challenge into a token of at most 15 minutes. No key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AuthServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChallenge,
+                    request_deserializer=w3bstream_dot_v1_dot_admin__pb2.GetChallengeRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_admin__pb2.Challenge.SerializeToString,
+            ),
+            'Login': grpc.unary_unary_rpc_method_handler(
+                    servicer.Login,
+                    request_deserializer=w3bstream_dot_v1_dot_admin__pb2.LoginRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_admin__pb2.LoginResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'w3bstream.v1.AuthService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('w3bstream.v1.AuthService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AuthService:
+    """Logging in with a DID: a challenge is signed with the DID's key and turned into a short-lived token. The token is sent
+    like an API key: `authorization: Bearer <token>`.
+    """
+
+    @staticmethod
+    def GetChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.AuthService/GetChallenge',
+            w3bstream_dot_v1_dot_admin__pb2.GetChallengeRequest.SerializeToString,
+            w3bstream_dot_v1_dot_admin__pb2.Challenge.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Login(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.AuthService/Login',
+            w3bstream_dot_v1_dot_admin__pb2.LoginRequest.SerializeToString,
+            w3bstream_dot_v1_dot_admin__pb2.LoginResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,18 @@ class AdminServiceStub:
     """Lists API keys without their secrets. Scope admin."""
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeApiKeyRequest, _admin_pb2.ApiKey]
     """Revokes an API key at once. Scope admin."""
+    CreateIdentity: _grpc.UnaryUnaryMultiCallable[_admin_pb2.CreateIdentityRequest, _admin_pb2.Identity]
+    """Registers a DID: who holds its key may log in for short-lived tokens, and sign job intents. Scope admin."""
+    ListIdentities: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListIdentitiesRequest, _admin_pb2.ListIdentitiesResponse]
+    """Lists identities, revoked ones too, oldest first. Scope admin."""
+    RevokeIdentity: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RevokeIdentityRequest, _admin_pb2.Identity]
+    """Revokes an identity at once, its tokens too. Scope admin."""
+    ListQuotas: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListQuotasRequest, _admin_pb2.ListQuotasResponse]
+    """Lists a project's quotas and what it has used of them. Scope admin."""
+    SetQuota: _grpc.UnaryUnaryMultiCallable[_admin_pb2.SetQuotaRequest, _admin_pb2.Quota]
+    """Gives a project a quota of its own, or the installation's default again. Scope admin."""
+    ListAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]
+    """Lists privileged acts, newest first. Scope admin."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.Status]
     """Says how each part stands. Any valid key."""
 
@@ -53,6 +65,18 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Lists API keys without their secrets. Scope admin."""
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeApiKeyRequest, _admin_pb2.ApiKey]  # type: ignore[assignment]
     """Revokes an API key at once. Scope admin."""
+    CreateIdentity: _aio.UnaryUnaryMultiCallable[_admin_pb2.CreateIdentityRequest, _admin_pb2.Identity]  # type: ignore[assignment]
+    """Registers a DID: who holds its key may log in for short-lived tokens, and sign job intents. Scope admin."""
+    ListIdentities: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListIdentitiesRequest, _admin_pb2.ListIdentitiesResponse]  # type: ignore[assignment]
+    """Lists identities, revoked ones too, oldest first. Scope admin."""
+    RevokeIdentity: _aio.UnaryUnaryMultiCallable[_admin_pb2.RevokeIdentityRequest, _admin_pb2.Identity]  # type: ignore[assignment]
+    """Revokes an identity at once, its tokens too. Scope admin."""
+    ListQuotas: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListQuotasRequest, _admin_pb2.ListQuotasResponse]  # type: ignore[assignment]
+    """Lists a project's quotas and what it has used of them. Scope admin."""
+    SetQuota: _aio.UnaryUnaryMultiCallable[_admin_pb2.SetQuotaRequest, _admin_pb2.Quota]  # type: ignore[assignment]
+    """Gives a project a quota of its own, or the installation's default again. Scope admin."""
+    ListAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]  # type: ignore[assignment]
+    """Lists privileged acts, newest first. Scope admin."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.Status]  # type: ignore[assignment]
     """Says how each part stands. Any valid key."""
 
@@ -84,6 +108,54 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Revokes an API key at once. Scope admin."""
 
     @_abc_1.abstractmethod
+    def CreateIdentity(
+        self,
+        request: _admin_pb2.CreateIdentityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Identity, _abc.Awaitable[_admin_pb2.Identity]]:
+        """Registers a DID: who holds its key may log in for short-lived tokens, and sign job intents. Scope admin."""
+
+    @_abc_1.abstractmethod
+    def ListIdentities(
+        self,
+        request: _admin_pb2.ListIdentitiesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListIdentitiesResponse, _abc.Awaitable[_admin_pb2.ListIdentitiesResponse]]:
+        """Lists identities, revoked ones too, oldest first. Scope admin."""
+
+    @_abc_1.abstractmethod
+    def RevokeIdentity(
+        self,
+        request: _admin_pb2.RevokeIdentityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Identity, _abc.Awaitable[_admin_pb2.Identity]]:
+        """Revokes an identity at once, its tokens too. Scope admin."""
+
+    @_abc_1.abstractmethod
+    def ListQuotas(
+        self,
+        request: _admin_pb2.ListQuotasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListQuotasResponse, _abc.Awaitable[_admin_pb2.ListQuotasResponse]]:
+        """Lists a project's quotas and what it has used of them. Scope admin."""
+
+    @_abc_1.abstractmethod
+    def SetQuota(
+        self,
+        request: _admin_pb2.SetQuotaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Quota, _abc.Awaitable[_admin_pb2.Quota]]:
+        """Gives a project a quota of its own, or the installation's default again. Scope admin."""
+
+    @_abc_1.abstractmethod
+    def ListAudit(
+        self,
+        request: _admin_pb2.ListAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ListAuditResponse, _abc.Awaitable[_admin_pb2.ListAuditResponse]]:
+        """Lists privileged acts, newest first. Scope admin."""
+
+    @_abc_1.abstractmethod
     def GetStatus(
         self,
         request: _admin_pb2.GetStatusRequest,
@@ -92,3 +164,52 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Says how each part stands. Any valid key."""
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class AuthServiceStub:
+    """Logging in with a DID: a challenge is signed with the DID's key and turned into a short-lived token. The token is sent
+    like an API key: `authorization: Bearer <token>`.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AuthServiceAsyncStub: ...
+    GetChallenge: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetChallengeRequest, _admin_pb2.Challenge]
+    """Makes a challenge for one login; it runs out after 60 seconds and works once. No key."""
+    Login: _grpc.UnaryUnaryMultiCallable[_admin_pb2.LoginRequest, _admin_pb2.LoginResponse]
+    """Turns a signed challenge into a token of at most 15 minutes. No key."""
+
+@_typing.type_check_only
+class AuthServiceAsyncStub(AuthServiceStub):
+    """Logging in with a DID: a challenge is signed with the DID's key and turned into a short-lived token. The token is sent
+    like an API key: `authorization: Bearer <token>`.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GetChallenge: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetChallengeRequest, _admin_pb2.Challenge]  # type: ignore[assignment]
+    """Makes a challenge for one login; it runs out after 60 seconds and works once. No key."""
+    Login: _aio.UnaryUnaryMultiCallable[_admin_pb2.LoginRequest, _admin_pb2.LoginResponse]  # type: ignore[assignment]
+    """Turns a signed challenge into a token of at most 15 minutes. No key."""
+
+class AuthServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Logging in with a DID: a challenge is signed with the DID's key and turned into a short-lived token. The token is sent
+    like an API key: `authorization: Bearer <token>`.
+    """
+
+    @_abc_1.abstractmethod
+    def GetChallenge(
+        self,
+        request: _admin_pb2.GetChallengeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.Challenge, _abc.Awaitable[_admin_pb2.Challenge]]:
+        """Makes a challenge for one login; it runs out after 60 seconds and works once. No key."""
+
+    @_abc_1.abstractmethod
+    def Login(
+        self,
+        request: _admin_pb2.LoginRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.LoginResponse, _abc.Awaitable[_admin_pb2.LoginResponse]]:
+        """Turns a signed challenge into a token of at most 15 minutes. No key."""
+
+def add_AuthServiceServicer_to_server(servicer: AuthServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aw3bstream/v1/webhook.proto\x12\x0cw3bstream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x88\x01\n\x07Webhook\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\x04\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0e\n\x06\x65vents\x18\x04 \x03(\t\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"`\n\x14\x43reateWebhookRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0e\n\x06\x65vents\x18\x03 \x03(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"O\n\x15\x43reateWebhookResponse\x12&\n\x07webhook\x18\x01 \x01(\x0b\x32\x15.w3bstream.v1.Webhook\x12\x0e\n\x06secret\x18\x02 \x01(\t\")\n\x13ListWebhooksRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\"?\n\x14ListWebhooksResponse\x12\'\n\x08webhooks\x18\x01 \x03(\x0b\x32\x15.w3bstream.v1.Webhook\"k\n\x08\x44\x65livery\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bstatus_code\x18\x02 \x01(\r\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\r\"\xf1\x01\n\x0eWebhookMessage\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nwebhook_id\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12*\n\ndeliveries\x18\x06 \x03(\x0b\x32\x16.w3bstream.v1.Delivery\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bnext_try_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x15ListDeliveriesRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x12\n\nwebhook_id\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\t\"a\n\x16ListDeliveriesResponse\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.w3bstream.v1.WebhookMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x19SetWebhookDisabledRequest\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x10\n\x08\x64isabled\x18\x02 \x01(\x08\"0\n\x1aRotateWebhookSecretRequest\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\"*\n\x14ReplayMessageRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t2\xad\x04\n\x0eWebhookService\x12X\n\rCreateWebhook\x12\".w3bstream.v1.CreateWebhookRequest\x1a#.w3bstream.v1.CreateWebhookResponse\x12U\n\x0cListWebhooks\x12!.w3bstream.v1.ListWebhooksRequest\x1a\".w3bstream.v1.ListWebhooksResponse\x12[\n\x0eListDeliveries\x12#.w3bstream.v1.ListDeliveriesRequest\x1a$.w3bstream.v1.ListDeliveriesResponse\x12T\n\x12SetWebhookDisabled\x12\'.w3bstream.v1.SetWebhookDisabledRequest\x1a\x15.w3bstream.v1.Webhook\x12\x64\n\x13RotateWebhookSecret\x12(.w3bstream.v1.RotateWebhookSecretRequest\x1a#.w3bstream.v1.CreateWebhookResponse\x12Q\n\rReplayMessage\x12\".w3bstream.v1.ReplayMessageRequest\x1a\x1c.w3bstream.v1.WebhookMessageb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aw3bstream/v1/webhook.proto\x12\x0cw3bstream.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\x02\n\x07Webhook\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\x04\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x0e\n\x06\x65vents\x18\x04 \x03(\t\x12\x10\n\x08\x64isabled\x18\x05 \x01(\x08\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07signing\x18\x07 \x01(\t\x12\x12\n\npublic_key\x18\x08 \x01(\t\x12\x32\n\x0eprevious_until\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x64isabled_reason\x18\n \x01(\t\x12\x31\n\rfailing_since\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"q\n\x14\x43reateWebhookRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x0e\n\x06\x65vents\x18\x03 \x03(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x0f\n\x07signing\x18\x05 \x01(\t\"O\n\x15\x43reateWebhookResponse\x12&\n\x07webhook\x18\x01 \x01(\x0b\x32\x15.w3bstream.v1.Webhook\x12\x0e\n\x06secret\x18\x02 \x01(\t\")\n\x13ListWebhooksRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\"?\n\x14ListWebhooksResponse\x12\'\n\x08webhooks\x18\x01 \x03(\x0b\x32\x15.w3bstream.v1.Webhook\"k\n\x08\x44\x65livery\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bstatus_code\x18\x02 \x01(\r\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\r\"\xf1\x01\n\x0eWebhookMessage\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nwebhook_id\x18\x02 \x01(\t\x12\x12\n\nevent_type\x18\x03 \x01(\t\x12\x0f\n\x07subject\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12*\n\ndeliveries\x18\x06 \x03(\x0b\x32\x16.w3bstream.v1.Delivery\x12.\n\ncreated_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bnext_try_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\x15ListDeliveriesRequest\x12\x12\n\nproject_id\x18\x01 \x01(\x04\x12\x12\n\nwebhook_id\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x11\n\tpage_size\x18\x04 \x01(\r\x12\x12\n\npage_token\x18\x05 \x01(\t\"a\n\x16ListDeliveriesResponse\x12.\n\x08messages\x18\x01 \x03(\x0b\x32\x1c.w3bstream.v1.WebhookMessage\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x19SetWebhookDisabledRequest\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x10\n\x08\x64isabled\x18\x02 \x01(\x08\"\x8c\x01\n\x1aRotateWebhookSecretRequest\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12\x1c\n\x0foverlap_seconds\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x0f\n\x07signing\x18\x03 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\tB\x12\n\x10_overlap_seconds\"*\n\x14ReplayMessageRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\"V\n\x15ReplayMessagesRequest\x12\x12\n\nwebhook_id\x18\x01 \x01(\t\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"*\n\x16ReplayMessagesResponse\x12\x10\n\x08replayed\x18\x01 \x01(\x04\x32\x8a\x05\n\x0eWebhookService\x12X\n\rCreateWebhook\x12\".w3bstream.v1.CreateWebhookRequest\x1a#.w3bstream.v1.CreateWebhookResponse\x12U\n\x0cListWebhooks\x12!.w3bstream.v1.ListWebhooksRequest\x1a\".w3bstream.v1.ListWebhooksResponse\x12[\n\x0eListDeliveries\x12#.w3bstream.v1.ListDeliveriesRequest\x1a$.w3bstream.v1.ListDeliveriesResponse\x12T\n\x12SetWebhookDisabled\x12\'.w3bstream.v1.SetWebhookDisabledRequest\x1a\x15.w3bstream.v1.Webhook\x12\x64\n\x13RotateWebhookSecret\x12(.w3bstream.v1.RotateWebhookSecretRequest\x1a#.w3bstream.v1.CreateWebhookResponse\x12Q\n\rReplayMessage\x12\".w3bstream.v1.ReplayMessageRequest\x1a\x1c.w3bstream.v1.WebhookMessage\x12[\n\x0eReplayMessages\x12#.w3bstream.v1.ReplayMessagesRequest\x1a$.w3bstream.v1.ReplayMessagesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,29 +33,33 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'w3bstream.v1.webhook_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_WEBHOOK']._serialized_start=78
-  _globals['_WEBHOOK']._serialized_end=214
-  _globals['_CREATEWEBHOOKREQUEST']._serialized_start=216
-  _globals['_CREATEWEBHOOKREQUEST']._serialized_end=312
-  _globals['_CREATEWEBHOOKRESPONSE']._serialized_start=314
-  _globals['_CREATEWEBHOOKRESPONSE']._serialized_end=393
-  _globals['_LISTWEBHOOKSREQUEST']._serialized_start=395
-  _globals['_LISTWEBHOOKSREQUEST']._serialized_end=436
-  _globals['_LISTWEBHOOKSRESPONSE']._serialized_start=438
-  _globals['_LISTWEBHOOKSRESPONSE']._serialized_end=501
-  _globals['_DELIVERY']._serialized_start=503
-  _globals['_DELIVERY']._serialized_end=610
-  _globals['_WEBHOOKMESSAGE']._serialized_start=613
-  _globals['_WEBHOOKMESSAGE']._serialized_end=854
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=856
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=973
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=975
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1072
-  _globals['_SETWEBHOOKDISABLEDREQUEST']._serialized_start=1074
-  _globals['_SETWEBHOOKDISABLEDREQUEST']._serialized_end=1139
-  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_start=1141
-  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_end=1189
-  _globals['_REPLAYMESSAGEREQUEST']._serialized_start=1191
-  _globals['_REPLAYMESSAGEREQUEST']._serialized_end=1233
-  _globals['_WEBHOOKSERVICE']._serialized_start=1236
-  _globals['_WEBHOOKSERVICE']._serialized_end=1793
+  _globals['_WEBHOOK']._serialized_end=379
+  _globals['_CREATEWEBHOOKREQUEST']._serialized_start=381
+  _globals['_CREATEWEBHOOKREQUEST']._serialized_end=494
+  _globals['_CREATEWEBHOOKRESPONSE']._serialized_start=496
+  _globals['_CREATEWEBHOOKRESPONSE']._serialized_end=575
+  _globals['_LISTWEBHOOKSREQUEST']._serialized_start=577
+  _globals['_LISTWEBHOOKSREQUEST']._serialized_end=618
+  _globals['_LISTWEBHOOKSRESPONSE']._serialized_start=620
+  _globals['_LISTWEBHOOKSRESPONSE']._serialized_end=683
+  _globals['_DELIVERY']._serialized_start=685
+  _globals['_DELIVERY']._serialized_end=792
+  _globals['_WEBHOOKMESSAGE']._serialized_start=795
+  _globals['_WEBHOOKMESSAGE']._serialized_end=1036
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=1038
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1155
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1157
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1254
+  _globals['_SETWEBHOOKDISABLEDREQUEST']._serialized_start=1256
+  _globals['_SETWEBHOOKDISABLEDREQUEST']._serialized_end=1321
+  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_start=1324
+  _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_end=1464
+  _globals['_REPLAYMESSAGEREQUEST']._serialized_start=1466
+  _globals['_REPLAYMESSAGEREQUEST']._serialized_end=1508
+  _globals['_REPLAYMESSAGESREQUEST']._serialized_start=1510
+  _globals['_REPLAYMESSAGESREQUEST']._serialized_end=1596
+  _globals['_REPLAYMESSAGESRESPONSE']._serialized_start=1598
+  _globals['_REPLAYMESSAGESRESPONSE']._serialized_end=1640
+  _globals['_WEBHOOKSERVICE']._serialized_start=1643
+  _globals['_WEBHOOKSERVICE']._serialized_end=2293
 # @@protoc_insertion_point(module_scope)

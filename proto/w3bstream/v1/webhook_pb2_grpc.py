@@ -65,6 +65,11 @@ class WebhookServiceStub:
                 request_serializer=w3bstream_dot_v1_dot_webhook__pb2.ReplayMessageRequest.SerializeToString,
                 response_deserializer=w3bstream_dot_v1_dot_webhook__pb2.WebhookMessage.FromString,
                 _registered_method=True)
+        self.ReplayMessages = channel.unary_unary(
+                '/w3bstream.v1.WebhookService/ReplayMessages',
+                request_serializer=w3bstream_dot_v1_dot_webhook__pb2.ReplayMessagesRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_webhook__pb2.ReplayMessagesResponse.FromString,
+                _registered_method=True)
 
 
 class WebhookServiceServicer:
@@ -100,7 +105,8 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateWebhookSecret(self, request, context):
-        """Gives an endpoint a new secret, shown in this answer only; also for one that a project file named. Scope webhooks:write.
+        """Gives an endpoint new keys, the secret shown in this answer only; the old ones sign beside them for a while. Also for
+        an endpoint that a project file named. Scope webhooks:write.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,6 +114,13 @@ class WebhookServiceServicer:
 
     def ReplayMessage(self, request, context):
         """Sends a message again from its first try: same webhook-id, same bytes. Scope webhooks:write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayMessages(self, request, context):
+        """Sends every dead message of an endpoint again. Scope webhooks:write.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +158,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     servicer.ReplayMessage,
                     request_deserializer=w3bstream_dot_v1_dot_webhook__pb2.ReplayMessageRequest.FromString,
                     response_serializer=w3bstream_dot_v1_dot_webhook__pb2.WebhookMessage.SerializeToString,
+            ),
+            'ReplayMessages': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayMessages,
+                    request_deserializer=w3bstream_dot_v1_dot_webhook__pb2.ReplayMessagesRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_webhook__pb2.ReplayMessagesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +328,33 @@ class WebhookService:
             '/w3bstream.v1.WebhookService/ReplayMessage',
             w3bstream_dot_v1_dot_webhook__pb2.ReplayMessageRequest.SerializeToString,
             w3bstream_dot_v1_dot_webhook__pb2.WebhookMessage.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayMessages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.WebhookService/ReplayMessages',
+            w3bstream_dot_v1_dot_webhook__pb2.ReplayMessagesRequest.SerializeToString,
+            w3bstream_dot_v1_dot_webhook__pb2.ReplayMessagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

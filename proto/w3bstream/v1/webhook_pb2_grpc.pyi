@@ -42,9 +42,13 @@ class WebhookServiceStub:
     SetWebhookDisabled: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.SetWebhookDisabledRequest, _webhook_pb2.Webhook]
     """Stops deliveries to an endpoint, or starts them again; what is pending waits. Scope webhooks:write."""
     RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.RotateWebhookSecretRequest, _webhook_pb2.CreateWebhookResponse]
-    """Gives an endpoint a new secret, shown in this answer only; also for one that a project file named. Scope webhooks:write."""
+    """Gives an endpoint new keys, the secret shown in this answer only; the old ones sign beside them for a while. Also for
+    an endpoint that a project file named. Scope webhooks:write.
+    """
     ReplayMessage: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.ReplayMessageRequest, _webhook_pb2.WebhookMessage]
     """Sends a message again from its first try: same webhook-id, same bytes. Scope webhooks:write."""
+    ReplayMessages: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.ReplayMessagesRequest, _webhook_pb2.ReplayMessagesResponse]
+    """Sends every dead message of an endpoint again. Scope webhooks:write."""
 
 @_typing.type_check_only
 class WebhookServiceAsyncStub(WebhookServiceStub):
@@ -60,9 +64,13 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     SetWebhookDisabled: _aio.UnaryUnaryMultiCallable[_webhook_pb2.SetWebhookDisabledRequest, _webhook_pb2.Webhook]  # type: ignore[assignment]
     """Stops deliveries to an endpoint, or starts them again; what is pending waits. Scope webhooks:write."""
     RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_pb2.RotateWebhookSecretRequest, _webhook_pb2.CreateWebhookResponse]  # type: ignore[assignment]
-    """Gives an endpoint a new secret, shown in this answer only; also for one that a project file named. Scope webhooks:write."""
+    """Gives an endpoint new keys, the secret shown in this answer only; the old ones sign beside them for a while. Also for
+    an endpoint that a project file named. Scope webhooks:write.
+    """
     ReplayMessage: _aio.UnaryUnaryMultiCallable[_webhook_pb2.ReplayMessageRequest, _webhook_pb2.WebhookMessage]  # type: ignore[assignment]
     """Sends a message again from its first try: same webhook-id, same bytes. Scope webhooks:write."""
+    ReplayMessages: _aio.UnaryUnaryMultiCallable[_webhook_pb2.ReplayMessagesRequest, _webhook_pb2.ReplayMessagesResponse]  # type: ignore[assignment]
+    """Sends every dead message of an endpoint again. Scope webhooks:write."""
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
     """Webhooks: Standard Webhooks signatures over CloudEvents bodies."""
@@ -105,7 +113,9 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_pb2.RotateWebhookSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_pb2.CreateWebhookResponse, _abc.Awaitable[_webhook_pb2.CreateWebhookResponse]]:
-        """Gives an endpoint a new secret, shown in this answer only; also for one that a project file named. Scope webhooks:write."""
+        """Gives an endpoint new keys, the secret shown in this answer only; the old ones sign beside them for a while. Also for
+        an endpoint that a project file named. Scope webhooks:write.
+        """
 
     @_abc_1.abstractmethod
     def ReplayMessage(
@@ -114,5 +124,13 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_pb2.WebhookMessage, _abc.Awaitable[_webhook_pb2.WebhookMessage]]:
         """Sends a message again from its first try: same webhook-id, same bytes. Scope webhooks:write."""
+
+    @_abc_1.abstractmethod
+    def ReplayMessages(
+        self,
+        request: _webhook_pb2.ReplayMessagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_webhook_pb2.ReplayMessagesResponse, _abc.Awaitable[_webhook_pb2.ReplayMessagesResponse]]:
+        """Sends every dead message of an endpoint again. Scope webhooks:write."""
 
 def add_WebhookServiceServicer_to_server(servicer: WebhookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
