@@ -70,6 +70,7 @@ docs: setup ## Draw the generated pages of docs/ again
 	@$(BIN)/python -m verifier.error_codes > docs/reference/errors.md
 	@$(BIN)/python -m coordinator.ledger.transitions > docs/reference/states.md
 	@$(BIN)/python -m coordinator.settings > docs/reference/settings.md
+	@$(BIN)/python -m coordinator.observability.catalogue > docs/reference/metrics.md
 	@$(BIN)/python -m coordinator.cli.reference > docs/reference/cli.md
 	@$(BIN)/python -m coordinator.api.reference > docs/reference/api.md
 

@@ -5,7 +5,8 @@ and beside Celery on Redis.
 
 - **ray**: asynchronous calls of a no-op actor method, pipelined, as many actors as workers, a job's payload each;
 - **ours**: tasks put into the ledger as the intake puts them (task, readings and timeline, many in one transaction),
-  leased, proven by a no-op prover on Ray, verified, committed PROVED and SATISFIED; every commit is synced to disk. The
+  leased, proven by a no-op prover on Ray, verified, committed PROVED and SATISFIED; what is accepted and what is proven
+  is synced to disk (a lease is, too, before anything leaves the machine for it: `Ledger.write`). The
   chain is left out: a stand-in in this file takes assignments as mined, in transactions of its own;
 - **celery**: no-op Celery tasks on a Redis server on loopback, acknowledged late, results stored in Redis, the default
   prefetch, as many worker processes as we have workers, sent by one process.
@@ -29,7 +30,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from benchmarks.spine_noop import KIND, PROGRAM_ID, NoopProver
 from benchmarks.spine_peers import WORKERS, BareRay, Celery
@@ -54,6 +55,10 @@ JOBS = 2_000
 DOMAIN = Domain(4690, b"\x11" * 20)
 KEY = DeviceKey(KeyType.SECP256K1, bytes(31) + b"\x07")
 READINGS: Any = ReadingRow.__table__  # type: ignore[attr-defined]
+ADD_TASKS, ADD_READINGS = insert(TASKS), insert(READINGS)
+TOLD = (
+    select(EVENTS.c.id, EVENTS.c.task_id, EVENTS.c.target).where(EVENTS.c.id > bindparam("after")).order_by(EVENTS.c.id)
+)
 
 
 class Jobs:
@@ -143,8 +148,8 @@ async def submit(ledger: Ledger, jobs: Jobs, count: int) -> list[str]:
         def work(
             connection: Connection, now: int = now, rows: Any = (tasks, readings), told: Sequence[Event] = told
         ) -> None:
-            connection.execute(insert(TASKS), rows[0])
-            connection.execute(insert(READINGS), rows[1])
+            connection.execute(ADD_TASKS, rows[0])
+            connection.execute(ADD_READINGS, rows[1])
             add_events(connection, now, told)
 
         await ledger.write(work)
@@ -154,6 +159,13 @@ async def submit(ledger: Ledger, jobs: Jobs, count: int) -> list[str]:
 
 class ChainStandIn:
     """Takes whatever waits for the chain as mined."""
+
+    ATTEMPT, PROVER = (ATTEMPTS.c.state == "ASSIGNED") & ATTEMPTS.c.assign_tx.is_(None), PROVERS.c.register_tx.is_(None)
+    UNSENT = (select(ATTEMPTS.c.id).where(ATTEMPT).limit(1), select(PROVERS.c.id).where(PROVER).limit(1))
+    MINED = (
+        update(ATTEMPTS).where(ATTEMPT).values(assign_tx=bindparam("mined")),
+        update(PROVERS).where(PROVER).values(register_tx=bindparam("mined")),
+    )
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -168,14 +180,11 @@ class ChainStandIn:
 
     async def _mine(self) -> None:
         def waiting(connection: Connection) -> bool:
-            attempts = select(ATTEMPTS.c.id).where(ATTEMPTS.c.state == "ASSIGNED", ATTEMPTS.c.assign_tx.is_(None))
-            provers = select(PROVERS.c.id).where(PROVERS.c.register_tx.is_(None))
-            return any(connection.execute(query.limit(1)).first() for query in (attempts, provers))
+            return any(connection.execute(query).first() for query in self.UNSENT)
 
         def mine(connection: Connection) -> None:
-            unsent = (ATTEMPTS.c.state == "ASSIGNED") & ATTEMPTS.c.assign_tx.is_(None)
-            connection.execute(update(ATTEMPTS).where(unsent).values(assign_tx=self._mined))
-            connection.execute(update(PROVERS).where(PROVERS.c.register_tx.is_(None)).values(register_tx=self._mined))
+            for update_all in self.MINED:
+                connection.execute(update_all, {"mined": self._mined})
 
         if await self._ledger.read(waiting):
             await self._ledger.write(mine)
@@ -195,7 +204,7 @@ class ChainStandIn:
             "updated_at": now,
         }
         rest = {
-            column.name: column.default.arg
+            column.name: column.default.arg  # type: ignore[attr-defined]  # a scalar default, all of them
             for column in OUTBOX.c
             if column.default is not None and column.name not in values
         }
@@ -295,8 +304,7 @@ class Spine:
         after = 0
 
         def satisfied(connection: Connection) -> Sequence[Any]:
-            query = select(EVENTS.c.id, EVENTS.c.task_id, EVENTS.c.target).where(EVENTS.c.id > after)
-            return connection.execute(query.order_by(EVENTS.c.id)).all()
+            return connection.execute(TOLD, {"after": after}).all()
 
         while True:
             seen = self.ledger.commits

@@ -537,6 +537,47 @@ CODES: dict[str, ErrorCode] = {
         "The disk of the home folder is nearly full.",
         "Make room before the ledger and the streams refuse writes; the bound is W3BSTREAM_DISK_RESERVE_MIB.",
     ),
+    "W3B-8101": ErrorCode(
+        "The home folder of a chaos run holds an installation that is not its own.",
+        "Give --home an empty folder, or leave it out.",
+    ),
+    "W3B-8102": ErrorCode(
+        "The installation of a chaos run does not answer.", "Read chaos/service.out and logs/ in the run's home folder."
+    ),
+    "W3B-8110": ErrorCode(
+        "A chaos run lost a message that was acknowledged.",
+        "Keep the run's home folder and report it with the seed: nothing that is acknowledged may be lost.",
+    ),
+    "W3B-8111": ErrorCode(
+        "A chaos run's reading was accepted twice.",
+        "Keep the run's home folder and report it with the seed: a reading may count once.",
+    ),
+    "W3B-8112": ErrorCode(
+        "A chaos run's reading did not reach FINAL.",
+        "Look at the task's timeline in the run's home folder; W3BSTREAM_HOME=FOLDER w3bstream up starts it again.",
+    ),
+    "W3B-8113": ErrorCode(
+        "A chaos run's webhook receiver did not hear of a FINAL task.",
+        "Look at `w3bstream webhook deliveries` of the run's home folder, and report it with the seed.",
+    ),
+    "W3B-8114": ErrorCode(
+        "A chaos run's webhook came under a second id, for no task, or with a wrong signature.",
+        "Keep the run's home folder and report it with the seed.",
+    ),
+    "W3B-8115": ErrorCode(
+        "A chaos run's installation did not come to rest in time.",
+        "Give it longer with --drain, or less load with --rate; if that does not help, report it with the seed.",
+    ),
+    "W3B-8116": ErrorCode(
+        "A chaos run's service did not end in order.", "Read logs/service.log in the run's home folder."
+    ),
+    "W3B-8117": ErrorCode(
+        "A part of a chaos run could not be compared.", "Read logs/service.log in the run's home folder."
+    ),
+    "W3B-8118": ErrorCode(
+        "A chaos run's ledger is not what its stream makes.",
+        "Keep the run's home folder and report it with the seed, with what `w3bstream stream verify` says.",
+    ),
     "W3B-9001": ErrorCode(
         "There is no evidence yet: the task is not settled.",
         "Wait until it is FINAL (`w3bstream task watch`), then ask again.",

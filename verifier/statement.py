@@ -7,6 +7,7 @@ output; the digest binds both to a project version, a task, a program, a prover,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from eth_abi.abi import encode as abi_encode
 from eth_hash.auto import keccak
@@ -57,8 +58,8 @@ class Opening:
     """What the window lacks."""
 
     def commitment(self) -> bytes:
-        """`inputs`, 32 bytes."""
-        return keccak(abi_encode(OPENING_TYPES, self.words()))
+        """`inputs`, 32 bytes. Raises eth_abi's EncodingError for a value that its type cannot hold."""
+        return _commitment(self)
 
     def words(self) -> list[bytes | int | tuple[int, int, int, int]]:
         """The tuple in ABI order."""
@@ -67,6 +68,12 @@ class Opening:
 
 
 OPENING_TYPES = ["bytes32", "bytes32", "uint64", "uint64", "uint32", "(uint64,uint32,uint32,uint32)"]
+
+
+@lru_cache(maxsize=4096)
+def _commitment(opening: Opening) -> bytes:
+    """Remembered by value: whoever hands out a task and checks its proof asks for the same one again and again."""
+    return keccak(abi_encode(OPENING_TYPES, opening.words()))
 
 
 def task_id(project_id: int, project_version: int, window_start: int, window_end: int) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import col, select
 
-from coordinator.access.audit import canonical
+from coordinator.access.audit_chain import canonical
 from coordinator.api import render
 from coordinator.api.paging import make_token, page_size, read_token
 from coordinator.ledger.control_tables import AuditRow

@@ -13,6 +13,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from sqlalchemy import update
@@ -89,6 +90,7 @@ class Authenticator:
         self._failures = Buckets()
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
         self._generation = 0
+        self._asking: dict[tuple[bytes, int], asyncio.Task[Caller]] = {}
         self._used: dict[str, int] = {}
         self._long: defaultdict[str, set[LongCall]] = defaultdict(set)
         self._task: asyncio.Task[None] | None = None
@@ -131,18 +133,36 @@ class Authenticator:
         # Who was served before goes on, whatever else comes from the same address.
         if digest not in self._known:
             self.require_trusted(peer)
-        generation = self._generation
         try:
-            caller = await (self._of_key(secret) if is_api_key(secret) else self._of_token(secret))
+            caller = await self._ask_once(secret, digest)
         except Denied:
             self.failed(peer)
             raise
+        require_scope(caller, method)
+        return caller
+
+    async def _ask_once(self, secret: str, digest: bytes) -> Caller:
+        """The caller, read once for all the calls that come meanwhile; one that comes after a revocation asks anew."""
+        asked = (digest, self._generation)
+        task = self._asking.get(asked)
+        if task is None:
+            task = self._asking[asked] = asyncio.create_task(self._ask(secret, digest))
+            task.add_done_callback(partial(self._answered, asked))
+        return await asyncio.shield(task)
+
+    def _answered(self, asked: tuple[bytes, int], task: asyncio.Task[Caller]) -> None:
+        del self._asking[asked]
+        if not task.cancelled():
+            task.exception()  # whoever still waits is told; nobody may
+
+    async def _ask(self, secret: str, digest: bytes) -> Caller:
+        generation = self._generation
+        caller = await (self._of_key(secret) if is_api_key(secret) else self._of_token(secret))
         # A revocation in between must not be overtaken by what was read before it.
         if generation == self._generation:
             self._known[digest] = _Known(caller, time.monotonic())
             if len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
-        require_scope(caller, method)
         return caller
 
     async def _of_key(self, secret: str) -> Caller:

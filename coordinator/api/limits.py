@@ -18,8 +18,9 @@ HANDSHAKE_SECONDS = 20
 """A connection that has not finished TLS and HTTP/2's preface by then is closed."""
 PING_SECONDS, PING_ANSWER_SECONDS = 60, 20
 """A silent connection is pinged; one that does not answer is closed."""
-CLIENT_PING_SECONDS = 10
-"""Clients may ping no more often without a call."""
+CLIENT_PING_SECONDS, PING_STRIKES = 1, 10
+"""A client that pings more often than once in so many seconds, with nothing sent to it in between, is cut off after so
+many pings too many. gRPC's own probes of the bandwidth are pings too: on a busy machine they come in bursts."""
 
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE),
@@ -34,8 +35,10 @@ OPTIONS = (
     # A watch may be silent for long: ping it, and let clients ping, but not in a flood.
     ("grpc.keepalive_time_ms", PING_SECONDS * 1000),
     ("grpc.keepalive_timeout_ms", PING_ANSWER_SECONDS * 1000),
+    # Without this a ping that arrives just after a call's end counts as one too many for two hours.
+    ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", CLIENT_PING_SECONDS * 1000),
-    ("grpc.http2.max_ping_strikes", 3),
+    ("grpc.http2.max_ping_strikes", PING_STRIKES),
 )
 """gRPC's channel arguments. No limit on a connection's age: it would end watches that are well."""
 
@@ -58,6 +61,6 @@ def rows() -> list[tuple[str, str]]:
             "a silent connection",
             f"pinged after {PING_SECONDS} s, closed when no answer comes in {PING_ANSWER_SECONDS} s",
         ),
-        ("pings of a client without a call", f"one in {CLIENT_PING_SECONDS} s; after 3 more it is cut off"),
+        ("pings of a client", f"one in {CLIENT_PING_SECONDS} s; after {PING_STRIKES} more it is cut off"),
         ("a token", "15 minutes; a login's challenge 60 s, once"),
     ]

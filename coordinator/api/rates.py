@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from coordinator.access.quotas import REQUESTS, Buckets, OverQuota, limits
@@ -32,6 +34,7 @@ class Rates:
         self._under_way: defaultdict[str, int] = defaultdict(int)
         self._buckets = Buckets()
         self._limits: dict[int, tuple[float, int]] = {}
+        self._asking: dict[int, asyncio.Task[int]] = {}
 
     async def enter(self, caller: Caller, request: Any) -> None:
         """Count a call in; `leave` must follow.
@@ -67,6 +70,18 @@ class Rates:
             return known[1]
         if project_id >= 1 << 31:  # no such project: the service says so
             return 0
+        task = self._asking.get(project_id)
+        if task is None:  # one reads for all the calls that come meanwhile
+            task = self._asking[project_id] = asyncio.create_task(self._read(project_id))
+            task.add_done_callback(partial(self._answered, project_id))
+        return await asyncio.shield(task)
+
+    def _answered(self, project_id: int, task: asyncio.Task[int]) -> None:
+        del self._asking[project_id]
+        if not task.cancelled():
+            task.exception()  # whoever still waits is told; nobody may
+
+    async def _read(self, project_id: int) -> int:
         async with self._ledger.reading() as session:
             found = (await limits(session, self._defaults, [project_id]))[project_id, REQUESTS].allowance
         if len(self._limits) >= MAX_PROJECTS:

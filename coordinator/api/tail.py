@@ -69,6 +69,10 @@ class Tail(Generic[Row]):
         last: int | None = None
         while True:
             seen = self._ledger.commits
+            if not self._watchers:  # nobody to wake; the first look for the next watcher wakes everyone
+                last = None
+                await self._ledger.changed(seen, LOOK_SECONDS)
+                continue
             try:
                 last = await self._unbroken.run(self._advance(last))
             except Exception:

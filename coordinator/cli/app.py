@@ -23,6 +23,7 @@ from coordinator.cli import (
     task_repairs,
     webhook,
 )
+from coordinator.cli.chaos import chaos
 from coordinator.cli.ingest import ingest
 from coordinator.cli.options import ApiKey, Json, Target, connect
 from coordinator.cli.output import JSON_FLAG, console, fields_table, print_error, print_json, table, when
@@ -68,6 +69,7 @@ app.add_typer(quota.app, name="quota")
 app.add_typer(audit.app, name="audit")
 app.command(epilog="Example: w3bstream login --key me.pem")(identity.login)
 app.command(epilog="Example: w3bstream logout")(identity.logout)
+app.command(epilog="Example: w3bstream chaos --seed 1 --minutes 2")(chaos)
 app.add_typer(explorer.app, name="explorer")
 app.add_typer(chain.app, name="tx")
 app.command(epilog="Example: w3bstream reconcile --project weather")(chain.reconcile)

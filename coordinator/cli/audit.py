@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.access.audit import Entry, verify
+from coordinator.access.audit_chain import Entry, verify
 from coordinator.cli.options import ApiKey, Json, Target, connect
 from coordinator.cli.output import as_dict, console, print_json, table, when
 from verifier.errors import Refused

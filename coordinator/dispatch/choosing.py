@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from coordinator.dispatch import snapshot
 from coordinator.dispatch.leases import LeaseBook
-from coordinator.dispatch.rounds import Rounds
+from coordinator.dispatch.rounds import Rounds, Waiting, depth_for
 from coordinator.dispatch.snapshot import LeasedAttempt
 from coordinator.scheduling.hedge import Running, hedge_room, hedges
 from coordinator.scheduling.pace import Pace
@@ -34,20 +34,21 @@ class Choice:
         steady: int,
         kept: Sequence[LeasedAttempt],
         provers: Sequence[PolicyProver],
+        waiting: Waiting | None = None,
     ) -> list[Lease]:
-        """Leases for waiting tasks, then hedges with the provers that are left."""
+        """Leases for waiting tasks, then hedges with the provers that are left. `waiting` is what was read of them in
+        this round, if it still holds."""
         room = sum(prover.room for prover in provers)
         if not room:
             return []
-        depth = min(snapshot.QUEUE_DEPTH, 2 * room + 16)
         in_flight = Counter(attempt.project_id for attempt in kept)
+        found = waiting or await self._rounds.waiting(now, depth_for(room))
         while True:
-            tasks, failed_by, has_more = await self._rounds.waiting(now, depth)
-            history = History(in_flight=in_flight, served_at=self.served_at, failed_by=failed_by)
-            chosen = plan(now, tasks, provers, history, self._limits)
-            if len(chosen) == room or not has_more or depth == snapshot.QUEUE_DEPTH:
+            history = History(in_flight=in_flight, served_at=self.served_at, failed_by=found.failed_by)
+            chosen = plan(now, found.tasks, provers, history, self._limits)
+            if len(chosen) == room or not found.has_more or found.depth == snapshot.QUEUE_DEPTH:
                 break
-            depth = snapshot.QUEUE_DEPTH
+            found = await self._rounds.waiting(now, snapshot.QUEUE_DEPTH)
         taken = {lease.prover_id for lease in chosen}
         left = [prover for prover in provers if prover.id not in taken]
         return chosen + await self._hedges(now, steady, kept, left)

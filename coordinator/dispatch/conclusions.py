@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from coordinator.dispatch.snapshot import LEASED, PROVEN
 from coordinator.ledger.bulk import (
@@ -27,6 +27,21 @@ from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.scheduling.assurance import Proven, Verdict, judge
 from coordinator.scheduling.retry import is_exhausted
 from coordinator.scheduling.values import Limits
+
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_TASKS = (
+    select(TASKS.c.id, TASKS.c.state, TASKS.c.kinds, TASKS.c.threshold, TASKS.c.attempts_used)
+    .where(TASKS.c.id.in_(_IDS))
+    .order_by(TASKS.c.id)
+    .with_for_update()
+)
+_PROOF_COLUMNS = ("id", "fence", "task_id", "kind", "output", "public_output")
+_PROOFS = select(*(ATTEMPTS.c[name] for name in _PROOF_COLUMNS)).where(
+    ATTEMPTS.c.task_id.in_(_IDS), ATTEMPTS.c.state.in_(PROVEN)
+)
+_RIVALS = select(*(ATTEMPTS.c[name] for name in ("id", "fence", "task_id", "kind"))).where(
+    ATTEMPTS.c.task_id.in_(_IDS), ATTEMPTS.c.state.in_(LEASED)
+)
 
 
 @dataclass(frozen=True)
@@ -67,18 +82,14 @@ def conclude(connection: Connection, now: int, proven: Sequence[MovedAttempt], l
 def _tasks(connection: Connection, ids: Sequence[str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for some in chunks(ids):
-        query = select(TASKS.c.id, TASKS.c.state, TASKS.c.kinds, TASKS.c.threshold, TASKS.c.attempts_used)
-        rows = connection.execute(query.where(TASKS.c.id.in_(some)).order_by(TASKS.c.id).with_for_update())
-        found.update({row.id: row for row in rows})
+        found.update({row.id: row for row in connection.execute(_TASKS, {"ids": some})})
     return found
 
 
 def _proofs(connection: Connection, ids: Sequence[str]) -> Mapping[str, list[Any]]:
     found: dict[str, list[Any]] = defaultdict(list)
     for some in chunks(ids):
-        names = ("id", "fence", "task_id", "kind", "output", "public_output")
-        query = select(*(ATTEMPTS.c[name] for name in names))
-        for row in connection.execute(query.where(ATTEMPTS.c.task_id.in_(some), ATTEMPTS.c.state.in_(PROVEN))):
+        for row in connection.execute(_PROOFS, {"ids": some}):
             found[row.task_id].append(row)
     return found
 
@@ -90,6 +101,8 @@ def _end_doubles(
     outputs both stay, as evidence."""
     moves = []
     for at, each in enumerate(proven):
+        if len(proofs[each.task_id]) == 1:
+            continue
         output = next(row.output for row in proofs[each.task_id] if row.id == each.id)
         rivals = {row.id for row in proofs[each.task_id] if row.kind == each.kind and row.output == output} - {each.id}
         if rivals - {later.id for later in proven[at + 1 :]}:
@@ -100,8 +113,7 @@ def _end_doubles(
 def _end_rivals(connection: Connection, now: int, satisfied: frozenset[str], kinds: frozenset[tuple[str, str]]) -> None:
     moves = []
     for some in chunks(sorted({task_id for task_id, _ in kinds})):
-        query = select(ATTEMPTS.c.id, ATTEMPTS.c.fence, ATTEMPTS.c.task_id, ATTEMPTS.c.kind)
-        for row in connection.execute(query.where(ATTEMPTS.c.task_id.in_(some), ATTEMPTS.c.state.in_(LEASED))):
+        for row in connection.execute(_RIVALS, {"ids": some}):
             if row.task_id in satisfied or (row.task_id, row.kind) in kinds:
                 reason = "another attempt won"
                 moves.append(AttemptMove(row.id, row.fence, AttemptState.SUPERSEDED, reason))

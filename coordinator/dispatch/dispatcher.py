@@ -49,7 +49,7 @@ from coordinator.scheduling.values import Limits, ProverStatus
 from coordinator.scheduling.values import Prover as PolicyProver
 from coordinator.settings import Settings
 from provers.programs_index import installed_programs
-from provers.protocol import Prepared, Program, Prover
+from provers.protocol import Prepared, Program, Prover, ProvingTask
 from provers.worker import Work
 from verifier.errors import Conflict, Unavailable, W3bstreamError
 from verifier.statement import Domain
@@ -281,8 +281,8 @@ class Dispatcher:
 
     def _recorded(self, task: asyncio.Task[None]) -> None:
         self._recording.discard(task)
-        self._stirred.set()
         if not task.cancelled() and task.exception() is not None:
+            self._stirred.set()
             log.error("reports could not be recorded; their leases run out", exc_info=task.exception())
 
     async def handle(self, events: Sequence[PoolEvent]) -> None:
@@ -301,6 +301,8 @@ class Dispatcher:
         for event in told:
             if is_rerun(event.attempt_id):
                 await self._reruns.record(event)
+        if len(about_tasks) < len(events):  # of the others the commit told
+            self._stirred.set()
 
     def _note_pace(self, reports: Sequence[Report]) -> None:
         """Learn from proofs how long a program takes. A lie about the time costs the worker's own queue only."""
@@ -314,10 +316,11 @@ class Dispatcher:
     async def _make_rounds(self) -> None:
         pause = self._limits.heartbeat_ms / 2000
         while not self._stopping:
-            seen = self._ledger.commits
+            seen, written = self._ledger.commits, self._rounds.written
             self._stirred.clear()
             try:
                 await self.round()
+                seen += self._rounds.written - written
             except Exception:  # whatever broke it off (a locked database, say), the next round begins from the ledger
                 log.exception("round broken off")
                 await asyncio.sleep(pause)
@@ -327,6 +330,8 @@ class Dispatcher:
 
     async def _wait_for_news(self, seen: int, seconds: float) -> None:
         """Until a commit, an event of the pool, or at most `seconds`."""
+        if self._stirred.is_set() or self._ledger.commits != seen:
+            return
         stirred = asyncio.create_task(self._stirred.wait())
         changed = asyncio.create_task(self._ledger.changed(seen, seconds))
         try:
@@ -340,7 +345,10 @@ class Dispatcher:
         """One round over the ledger. Doing it once more changes nothing that is done."""
         now, steady = self._time.now(), self._time.steady()
         is_thorough = time.monotonic() - self._thorough_at >= THOROUGH_SECONDS
-        facts = await self._rounds.look(now, thoroughly=is_thorough)
+        depths = self._depths()
+        places = sum(depths[spec.kind] for spec in self.specs)
+        addresses = {spec.id: self._fleet.address(spec.id) for spec in self.specs}
+        facts = await self._rounds.look(now, thoroughly=is_thorough, places=places, addresses=addresses)
         if is_thorough:
             self._thorough_at = time.monotonic()
         # One that was hired while the facts were read waits for the next round.
@@ -351,11 +359,10 @@ class Dispatcher:
         self._recorder.expect_only({attempt.id for attempt in facts.leased})
         self._programs_of = {attempt.id: (attempt.kind, attempt.program_id) for attempt in kept}
         await self._end_strays(workers, {attempt.id for attempt in kept})
-        works = await self._starts(now, kept, workers, writes)
-        provers, writes.statuses = self._fleet.look(
-            steady, workers.values(), facts.provers, self._busy(kept), self._depths()
-        )
-        writes.leases = await self._choice.leases(now, steady, kept, provers)
+        works = await self._starts(now, kept, workers, writes, facts.tasks)
+        provers, writes.statuses = self._fleet.look(steady, workers.values(), facts.provers, self._busy(kept), depths)
+        waiting = facts.waiting if len(kept) == len(facts.leased) else None  # a lost attempt's task may wait now
+        writes.leases = await self._choice.leases(now, steady, kept, provers, waiting)
         writes.statuses = self._fleet.with_leases(writes.statuses, writes.leases)
         written = await self._rounds.write(now, writes, self._addresses(facts))
         for lease, attempt_id in written.leased:
@@ -433,7 +440,12 @@ class Dispatcher:
                 await self._pool.cancel(worker.id, attempt_id)
 
     async def _starts(
-        self, now: int, kept: Sequence[LeasedAttempt], workers: Mapping[str, Worker], writes: Writes
+        self,
+        now: int,
+        kept: Sequence[LeasedAttempt],
+        workers: Mapping[str, Worker],
+        writes: Writes,
+        made: Mapping[int, ProvingTask],
     ) -> list[tuple[LeasedAttempt, Work]]:
         """Attempts whose assignments are mined and whose workers have room; while one is not ready its lease runs."""
         depths, holding = self._depths(), {worker.id: len(worker.held) for worker in workers.values()}
@@ -444,11 +456,16 @@ class Dispatcher:
             if is_due and worker is not None and worker.ready and holding[worker.id] < depths[worker.kind]:
                 holding[worker.id] += 1
                 starting.append(attempt)
-        if not starting:
-            return []
-        addresses = {spec.id: self._fleet.address(spec.id) for spec in self.specs}
+        found: dict[int, ProvingTask | W3bstreamError] = {
+            each.id: made[each.id] for each in starting if each.id in made
+        }
+        if others := [attempt for attempt in starting if attempt.id not in found]:
+            addresses = {spec.id: self._fleet.address(spec.id) for spec in self.specs}
+            ids = [attempt.id for attempt in others]
+            found |= zip(ids, await self._rounds.proving_tasks(others, addresses), strict=True)
         works = []
-        for attempt, task in zip(starting, await self._rounds.proving_tasks(starting, addresses), strict=True):
+        for attempt in starting:
+            task = found[attempt.id]
             if isinstance(task, W3bstreamError):
                 await self._rounds.lose(now, attempt, AttemptState.REJECTED, reason=task.message, code=task.code)
                 continue

@@ -131,9 +131,11 @@ class Follower:
             kept = min(wanted[kind], self._room[kind].take(now, room[kind]))
             hired += self._missing(kind, min(wanted[kind], room[kind]) - len(mine))
             surplus += sorted(mine, key=_least_use_first)[: max(0, len(mine) - kept)]
+        told_before = self._fleet.leaving
         self._fleet.leaving = frozenset(worker.id for worker in surplus)
         await self._hire(hired)
-        await self._dismiss(surplus)
+        # A round that is under way may still lease one that is told only now.
+        await self._dismiss([worker for worker in surplus if worker.id in told_before or not worker.ready])
 
     def _missing(self, kind: str, count: int) -> list[WorkerSpec]:
         """`count` workers of the kind under the lowest free numbers, so that keys and registrations are used again."""

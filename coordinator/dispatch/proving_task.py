@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, bindparam, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.dispatch.version_terms import Terms, VersionBook, from_hex, read_device_set
@@ -35,6 +35,8 @@ COLUMNS = (
     "reordered",
 )
 READINGS: Table = ReadingRow.__table__  # type: ignore[attr-defined]
+_TASKS = select(*(TASKS.c[name] for name in COLUMNS)).where(TASKS.c.id.in_(bindparam("ids", expanding=True)))
+_WIRES = select(READINGS.c.task_id, READINGS.c.wire).where(READINGS.c.task_id.in_(bindparam("ids", expanding=True)))
 
 
 def to_hex(data: bytes) -> str:
@@ -69,10 +71,8 @@ def load_proving_tasks(
     rows: dict[str, Any] = {}
     wires: dict[str, list[bytes]] = defaultdict(list)
     for some in chunks(ids):
-        query = select(*(TASKS.c[name] for name in COLUMNS)).where(TASKS.c.id.in_(some))
-        rows.update({row.id: row for row in connection.execute(query)})
-        query = select(READINGS.c.task_id, READINGS.c.wire).where(READINGS.c.task_id.in_(some))
-        for task_id, wire in connection.execute(query):
+        rows.update({row.id: row for row in connection.execute(_TASKS, {"ids": some})})
+        for task_id, wire in connection.execute(_WIRES, {"ids": some}):
             wires[task_id].append(wire)
     made: list[ProvingTask | W3bstreamError] = []
     for each in wanted:

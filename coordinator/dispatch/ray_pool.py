@@ -2,7 +2,7 @@
 
 Ray restarts nothing by itself here: this pool sees a death (the pending call fails), tells it, and starts the worker
 again with growing pauses, so that state is always that of a freshly prepared worker. A worker that will not stop is
-killed.
+killed. A local cluster whose raylet or GCS died is started again with all its workers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import structlog
+
 from coordinator.dispatch.pool import (
     Died,
     Failed,
@@ -30,6 +32,7 @@ from coordinator.dispatch.pool import (
     steady_clock,
 )
 from coordinator.dispatch.ray_runtime import (
+    cluster_whole,
     resource_name,
     start_ray,
     stop_ray,
@@ -50,7 +53,10 @@ FIRST_RESTART_SECONDS = 0.2
 MOST_RESTART_SECONDS = 30.0
 STEADY_SECONDS = 60.0
 """A worker that lived so long starts again without a pause."""
+CLUSTER_LOOK_SECONDS = 1.0
+"""How often a local cluster is looked at."""
 Answer = TypeVar("Answer")
+log = structlog.get_logger(__name__)
 
 
 async def _told(ask: Callable[[], Answer]) -> Answer:
@@ -113,6 +119,7 @@ class RayPool:
         self._events = PoolEvents()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: asyncio.Future[bool] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start or join Ray in a thread. Raises Unavailable (W3B-8002)."""
@@ -120,6 +127,37 @@ class RayPool:
         self._starting = asyncio.ensure_future(begun)
         await asyncio.shield(self._starting)  # a thread cannot be cancelled: `stop` waits for it
         take_back_sigterm()
+        if self._keeping is None and not self._address:
+            self._keeping = self._spawn(self._keep_cluster())
+
+    async def _keep_cluster(self) -> None:
+        """Start a local cluster that died again, and its workers with it."""
+        while True:
+            await asyncio.sleep(CLUSTER_LOOK_SECONDS)
+            if await asyncio.to_thread(cluster_whole):
+                continue
+            log.error("ray_died", code="W3B-4083")
+            actors = list(self._actors.values())
+            for actor in actors:
+                if actor.living is not None:
+                    actor.living.cancel()
+                    await asyncio.gather(actor.living, return_exceptions=True)
+                actor.handle = None  # nobody is left to be told that it is to end
+                actor.quick_deaths = -1  # what it held is not why
+                self._bury(actor, Unavailable("W3B-4083", "Ray ended under its workers"))
+            await asyncio.to_thread(stop_ray)
+            await self._started_again()
+            for actor in actors:
+                actor.living = self._spawn(self._live(actor))
+            log.info("ray_restarted", workers=len(actors))
+
+    async def _started_again(self) -> None:
+        while True:
+            try:
+                return await self.start()
+            except Unavailable as error:
+                log.warning("ray_restart_failed", code=error.code, reason=error.message)
+                await asyncio.sleep(FIRST_RESTART_SECONDS)
 
     async def add(self, specs: tuple[WorkerSpec, ...]) -> None:
         """Start an actor for each; they become ready by and by. Raises Unavailable (W3B-8002) where a local cluster

@@ -103,6 +103,20 @@ def take_back_sigterm() -> None:
     signal.siginterrupt(signal.SIGTERM, False)  # as asyncio has it: system calls under way go on
 
 
+def cluster_whole() -> bool:
+    """Whether raylet and GCS run, where this process started them; True for a cluster of the operator's own.
+
+    Ray starts neither again, and a driver whose raylet is gone waits for ever. Its public calls ask the GCS, which hears
+    of it late or is itself the dead one; the node object has the child processes.
+    """
+    import ray
+
+    node = ray._private.worker._global_node
+    if node is None:
+        return True
+    return not {kind for kind, _ in node.dead_processes()} & {"raylet", "gcs_server"}
+
+
 def stop_ray() -> None:
     """Leave the cluster; a local one ends. Blocks for a second or two."""
     import ray

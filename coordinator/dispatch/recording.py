@@ -179,8 +179,9 @@ class Recorder:
         jobs = [(report, attempt, task) for (report, attempt), task in zip(proofs, tasks, strict=True)]
         parts = [jobs[at : at + VERIFIED_TOGETHER] for at in range(0, len(jobs), VERIFIED_TOGETHER)]
         checked = await asyncio.gather(*(loop.run_in_executor(self._threads, self._verify_all, part) for part in parts))
-        refusals = dict(pair for part in checked for pair in part)
-        return [self._move(report, refusals.get(report.attempt_id or 0)) for report, _ in current]
+        found = (error for part in checked for error in part)
+        refusals = {id(report): error for (report, _, _), error in zip(jobs, found, strict=True)}
+        return [self._move(report, refusals.get(id(report))) for report, _ in current]
 
     async def _tasks(self, proven: Sequence[_Known]) -> list[ProvingTask | W3bstreamError]:
         unknown = [each for each in proven if each.task is None]
@@ -197,8 +198,8 @@ class Recorder:
 
     def _verify_all(
         self, jobs: Sequence[tuple[Proved, _Known, ProvingTask | W3bstreamError]]
-    ) -> list[tuple[int, W3bstreamError | None]]:
-        return [(report.attempt_id, self._verify(report, attempt, task)) for report, attempt, task in jobs]
+    ) -> list[W3bstreamError | None]:
+        return [self._verify(report, attempt, task) for report, attempt, task in jobs]
 
     def _verify(self, report: Proved, attempt: _Known, task: ProvingTask | W3bstreamError) -> W3bstreamError | None:
         """Why the proof is refused. Blocks while it computes."""
@@ -230,7 +231,7 @@ class Recorder:
             return AttemptMove(*wanted, AttemptState.REJECTED, error.message, error.code, source=source)
         assert isinstance(report, Proved)
         values = {
-            "output": to_hex(keccak(report.proof.public_output)),
+            "output": to_hex(report.proof.statement.output),  # as `check_proof` found it
             "public_output": report.proof.public_output,
             "proof": report.proof.proof,
             "seconds": clean_seconds(report.proof.seconds),

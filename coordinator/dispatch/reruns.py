@@ -72,11 +72,17 @@ def is_rerun(number: int | None) -> bool:
     return number is not None and number < 0
 
 
+_WAITING = (
+    select(*(RERUNS.c[name] for name in ("id", "task_id", "kind", "prover_id")))
+    .where(RERUNS.c.state == "QUEUED")
+    .order_by(RERUNS.c.id)
+    .limit(LOOKED_AT)
+)
+
+
 def waiting_reruns(connection: Connection) -> list[WaitingRerun]:
     """The oldest re-runs that wait."""
-    names = ("id", "task_id", "kind", "prover_id")
-    query = select(*(RERUNS.c[name] for name in names)).where(RERUNS.c.state == "QUEUED").order_by(RERUNS.c.id)
-    return [WaitingRerun(*row) for row in connection.execute(query.limit(LOOKED_AT))]
+    return [WaitingRerun(*row) for row in connection.execute(_WAITING)]
 
 
 class Reruns:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from coordinator.dispatch import attempts, snapshot
 from coordinator.dispatch.attempts import TaskEnded
-from coordinator.dispatch.fleet import StatusChange, write_changes
+from coordinator.dispatch.fleet import REGISTERED, StatusChange, write_changes
 from coordinator.dispatch.proving_task import Wanted, load_proving_tasks
 from coordinator.dispatch.reruns import WaitingRerun, waiting_reruns
 from coordinator.dispatch.snapshot import Accounts, LeasedAttempt, ProverRecord
@@ -36,6 +36,17 @@ WORKED_ON = frozenset({TaskState.RECEIVED, TaskState.OPEN})
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """What `snapshot.waiting_tasks` found."""
+
+    tasks: Sequence[OpenTask]
+    failed_by: Mapping[str, tuple[str, ...]]
+    has_more: bool
+    depth: int
+    """At most so many of each project version."""
+
+
+@dataclass(frozen=True)
 class Facts:
     """What a round begins with."""
 
@@ -44,6 +55,10 @@ class Facts:
     accounts: Accounts
     overdue: Sequence[str]
     reruns: Sequence[WaitingRerun]
+    waiting: Waiting | None = None
+    """What waits; None where nobody has room, and where what was read beside it makes it stale."""
+    tasks: Mapping[int, ProvingTask] = field(default_factory=dict)
+    """By attempt: what the workers of mined assignments need, as far as it could be made."""
 
 
 @dataclass
@@ -79,29 +94,60 @@ class Rounds:
         self._limits = limits
         self._ended = ended
         self._seen: int | None = None
+        self._tasks: dict[int, ProvingTask] = {}
+        self.written = 0
+        """Transactions of `write`: a round that these woke would find nothing new."""
         self.book = VersionBook()
         """The versions' terms."""
 
-    async def look(self, now: int, *, thoroughly: bool) -> Facts:
-        """Read what a round begins with. `thoroughly` looks at every task's accounts and deadlines; else only at those
-        whose timelines grew since the last look."""
+    async def look(self, now: int, *, thoroughly: bool, places: int, addresses: Mapping[str, str]) -> Facts:
+        """Read, in one step, what a round begins with. `thoroughly` looks at every task's accounts and deadlines; else
+        only at those whose timelines grew since the last look. `places` are the leases that all workers together may
+        hold, `addresses` are theirs by id."""
         before = None if thoroughly else self._seen
 
         def work(connection: Connection) -> tuple[Facts, int]:
             latest = snapshot.latest_event(connection)
             moved = None if before is None else snapshot.moved_tasks(connection, before, latest)
+            leased = snapshot.leased_attempts(connection)
+            accounts = snapshot.accounts(connection, self._limits, moved)
+            overdue = snapshot.overdue_tasks(connection, now)
+            room = places - len(leased)
             return Facts(
-                leased=snapshot.leased_attempts(connection),
+                leased=leased,
                 provers=snapshot.prover_records(connection),
-                accounts=snapshot.accounts(connection, self._limits, moved),
-                overdue=snapshot.overdue_tasks(connection, now),
+                accounts=accounts,
+                overdue=overdue,
                 reruns=waiting_reruns(connection),
+                # Whatever is settled first changes what waits.
+                waiting=self._waiting(connection, now, depth_for(room))
+                if room > 0 and not overdue and accounts == Accounts()
+                else None,
+                tasks=self._make_tasks(connection, leased, addresses),
             ), latest
 
         facts, latest = await self._ledger.read(work)
         await self._settle(now, facts)
         self._seen = latest
         return facts
+
+    def _make_tasks(
+        self, connection: Connection, leased: Sequence[LeasedAttempt], addresses: Mapping[str, str]
+    ) -> Mapping[int, ProvingTask]:
+        """Tasks of the mined assignments; one that waits for room at its worker is made once."""
+        mined = [
+            attempt
+            for attempt in leased
+            if attempt.state is AttemptState.ASSIGNED
+            and attempt.assign_state in REGISTERED
+            and attempt.prover_id in addresses
+        ]
+        new = [attempt for attempt in mined if attempt.id not in self._tasks]
+        wanted = [Wanted(each.task_id, each.program_id, addresses[each.prover_id]) for each in new]
+        made = load_proving_tasks(connection, self._domain, self.book, wanted)
+        found = {each.id: task for each, task in zip(new, made, strict=True) if isinstance(task, ProvingTask)}
+        self._tasks = {each.id: self._tasks[each.id] for each in mined if each.id in self._tasks} | found
+        return self._tasks
 
     async def _settle(self, now: int, facts: Facts) -> None:
         """What other rooms' transitions leave to us: judge proofs, count rejected ones, drop those of ended tasks; and
@@ -169,11 +215,12 @@ class Rounds:
             lambda connection: load_proving_tasks(connection, self._domain, self.book, wanted)
         )
 
-    async def waiting(self, now: int, depth: int) -> tuple[list[OpenTask], dict[str, tuple[str, ...]], bool]:
-        """`snapshot.waiting_tasks`."""
-        return await self._ledger.read(
-            lambda connection: snapshot.waiting_tasks(connection, now, self._limits, self.book, depth)
-        )
+    async def waiting(self, now: int, depth: int) -> Waiting:
+        """Read what waits, anew."""
+        return await self._ledger.read(lambda connection: self._waiting(connection, now, depth))
+
+    def _waiting(self, connection: Connection, now: int, depth: int) -> Waiting:
+        return Waiting(*snapshot.waiting_tasks(connection, now, self._limits, self.book, depth), depth)
 
     async def hedged(self, tasks: Iterable[str]) -> frozenset[tuple[str, str]]:
         """(task, kind) of these tasks that have had a hedge."""
@@ -181,7 +228,8 @@ class Rounds:
         return await self._ledger.read(lambda connection: snapshot.hedged(connection, asked))
 
     async def write(self, now: int, writes: Writes, addresses: Mapping[str, str]) -> Written:
-        """Write what a round decided."""
+        """Write what a round decided. It does not wait for the disk: leases are promises among processes that end with
+        this machine, and whatever leaves it (an assignment for the chain, a proof) is committed later, and synced."""
         if not writes:
             return Written()
 
@@ -200,7 +248,14 @@ class Rounds:
                 tuple((lease, attempt_id) for lease, attempt_id in leased if attempt_id is not None),
             )
 
-        return await self._ledger.write(work)
+        written = await self._ledger.write(work, synced=False)
+        self.written += 1
+        return written
+
+
+def depth_for(room: int) -> int:
+    """How many tasks of a project version to look at for so many leases."""
+    return min(snapshot.QUEUE_DEPTH, 2 * room + 16)
 
 
 def _attempt(lease: Lease, address: str) -> NewAttempt:

@@ -2,6 +2,7 @@
 
 Every query here goes by an index on live states and looks at no more rows than there is work for: its cost does not
 grow with what was done before, nor with how many tasks wait. Functions over a plain connection (`ledger.one_hop`).
+Statements are built once: to build a small one again costs several times what it costs to run it.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Table, func, or_, select, tuple_
+from sqlalchemy import Connection, Integer, Select, Table, bindparam, func, or_, select, tuple_
 
 from coordinator.dispatch.version_terms import VersionBook
 from coordinator.ledger.bulk import ATTEMPTS, EVENTS, TASKS, chunks
@@ -57,8 +59,7 @@ PROJECTS: Table = ProjectRow.__table__  # type: ignore[attr-defined]
 PROVERS: Table = ProverRow.__table__  # type: ignore[attr-defined]
 
 
-@dataclass(frozen=True)
-class LeasedAttempt:
+class LeasedAttempt(NamedTuple):
     """An attempt that keeps a prover Busy, with its task's state and its assignment's transaction."""
 
     id: int
@@ -83,23 +84,26 @@ class LeasedAttempt:
     assign_reason: str
 
 
+_LEASED_ATTEMPTS = (
+    select(
+        *(ATTEMPTS.c[name] for name in LEASED_COLUMNS),
+        TASKS.c.project_id,
+        TASKS.c.state.label("task_state"),
+        TASKS.c.deadline_at.label("task_deadline_at"),
+        OUTBOX.c.state.label("assign_state"),
+        OUTBOX.c.code.label("assign_code"),
+        OUTBOX.c.reason.label("assign_reason"),
+    )
+    .join(TASKS, TASKS.c.id == ATTEMPTS.c.task_id)
+    .outerjoin(OUTBOX, OUTBOX.c.id == ATTEMPTS.c.assign_tx)
+    .where(ATTEMPTS.c.state.in_(LEASED))
+    .order_by(ATTEMPTS.c.id)
+)
+
+
 def leased_attempts(connection: Connection) -> list[LeasedAttempt]:
     """Every attempt that is ASSIGNED or PROVING, oldest first."""
-    rows = connection.execute(
-        select(
-            *(ATTEMPTS.c[name] for name in LEASED_COLUMNS),
-            TASKS.c.project_id,
-            TASKS.c.state.label("task_state"),
-            TASKS.c.deadline_at.label("task_deadline_at"),
-            OUTBOX.c.state.label("assign_state"),
-            OUTBOX.c.code.label("assign_code"),
-            OUTBOX.c.reason.label("assign_reason"),
-        )
-        .join(TASKS, TASKS.c.id == ATTEMPTS.c.task_id)
-        .outerjoin(OUTBOX, OUTBOX.c.id == ATTEMPTS.c.assign_tx)
-        .where(ATTEMPTS.c.state.in_(LEASED))
-        .order_by(ATTEMPTS.c.id)
-    )
+    rows = connection.execute(_LEASED_ATTEMPTS)
     return [
         LeasedAttempt(
             id=row.id,
@@ -139,14 +143,15 @@ class ProverRecord:
     registration: str
 
 
+_PROVER_RECORDS = select(
+    *(PROVERS.c[name] for name in ("id", "status", "draining", "heartbeat_at", "trust", "node")),
+    OUTBOX.c.state.label("registration"),
+).outerjoin(OUTBOX, OUTBOX.c.id == PROVERS.c.register_tx)
+
+
 def prover_records(connection: Connection) -> dict[str, ProverRecord]:
     """Every prover by id."""
-    names = ("id", "status", "draining", "heartbeat_at", "trust", "node")
-    rows = connection.execute(
-        select(*(PROVERS.c[name] for name in names), OUTBOX.c.state.label("registration")).outerjoin(
-            OUTBOX, OUTBOX.c.id == PROVERS.c.register_tx
-        )
-    )
+    rows = connection.execute(_PROVER_RECORDS)
     return {
         row.id: ProverRecord(
             row.id, row.status, row.draining, row.heartbeat_at, row.trust, row.node, row.registration or ""
@@ -188,47 +193,64 @@ def waiting_tasks(
     return tasks, failed_by, has_more
 
 
+_FIRST_VERSION = (
+    select(TASKS.c.project_id, TASKS.c.version, PROJECTS.c.state)
+    .join(PROJECTS, PROJECTS.c.id == TASKS.c.project_id)
+    .where(TASKS.c.state == TaskState.OPEN.value)
+    .order_by(TASKS.c.project_id, TASKS.c.version)
+    .limit(1)
+)
+_NEXT_VERSION = _FIRST_VERSION.where(
+    tuple_(TASKS.c.project_id, TASKS.c.version)
+    > tuple_(bindparam("project_id", type_=Integer), bindparam("version", type_=Integer))
+)
+
+
 def _open_versions(connection: Connection) -> Iterator[tuple[int, int]]:
     """(project, version) with OPEN tasks whose project is ACTIVE: one look into the index for each."""
-    place = tuple_(TASKS.c.project_id, TASKS.c.version)
-    first = (
-        select(TASKS.c.project_id, TASKS.c.version, PROJECTS.c.state)
-        .join(PROJECTS, PROJECTS.c.id == TASKS.c.project_id)
-        .where(TASKS.c.state == TaskState.OPEN.value)
-        .order_by(TASKS.c.project_id, TASKS.c.version)
-        .limit(1)
-    )
-    row = connection.execute(first).first()
+    row = connection.execute(_FIRST_VERSION).first()
     while row is not None:
         if row.state == "ACTIVE":
             yield row.project_id, row.version
-        row = connection.execute(first.where(place > tuple_(row.project_id, row.version))).first()
+        row = connection.execute(_NEXT_VERSION, {"project_id": row.project_id, "version": row.version}).first()
+
+
+_LIVE_KINDS = (
+    select(func.count(ATTEMPTS.c.kind.distinct()))
+    .where(ATTEMPTS.c.task_id == TASKS.c.id, ATTEMPTS.c.state.in_(LIVE))
+    .correlate(TASKS)
+    .scalar_subquery()
+)
+_DUE_COLUMNS = ("id", "project_id", "kinds", "threshold", "deadline_at", "next_attempt_at", "attempts_used")
+_DUE = (
+    select(*(TASKS.c[name] for name in _DUE_COLUMNS))
+    .where(
+        TASKS.c.state == TaskState.OPEN.value,
+        TASKS.c.project_id == bindparam("project_id"),
+        TASKS.c.version == bindparam("version"),
+        TASKS.c.deadline_at > bindparam("now"),
+        # Further ahead than any backoff: the clock was set back since.
+        or_(TASKS.c.next_attempt_at <= bindparam("now"), TASKS.c.next_attempt_at > bindparam("latest")),
+        TASKS.c.attempts_used < bindparam("cap"),
+        TASKS.c.threshold > _LIVE_KINDS,
+    )
+    .order_by(TASKS.c.deadline_at, TASKS.c.id)
+    .limit(bindparam("depth", type_=Integer))
+)
 
 
 def _due(connection: Connection, now: int, limits: Limits, version: tuple[int, int], depth: int) -> Sequence[Any]:
     """One version's tasks that may get an attempt now, in the order of the index `ix_task_queue`."""
-    live = (
-        select(func.count(ATTEMPTS.c.kind.distinct()))
-        .where(ATTEMPTS.c.task_id == TASKS.c.id, ATTEMPTS.c.state.in_(LIVE))
-        .correlate(TASKS)
-        .scalar_subquery()
-    )
-    names = ("id", "project_id", "kinds", "threshold", "deadline_at", "next_attempt_at", "attempts_used")
-    return connection.execute(
-        select(*(TASKS.c[name] for name in names))
-        .where(
-            TASKS.c.state == TaskState.OPEN.value,
-            TASKS.c.project_id == version[0],
-            TASKS.c.version == version[1],
-            TASKS.c.deadline_at > now,
-            # Further ahead than any backoff: the clock was set back since.
-            or_(TASKS.c.next_attempt_at <= now, TASKS.c.next_attempt_at > now + limits.backoff_most_ms),
-            TASKS.c.attempts_used < limits.attempt_cap,
-            live < TASKS.c.threshold,
-        )
-        .order_by(TASKS.c.deadline_at, TASKS.c.id)
-        .limit(depth)
-    ).all()
+    asked = {"project_id": version[0], "version": version[1], "now": now, "depth": depth}
+    limited = {"latest": now + limits.backoff_most_ms, "cap": limits.attempt_cap}
+    return connection.execute(_DUE, {**asked, **limited}).all()
+
+
+_PAST_ATTEMPTS = (
+    select(ATTEMPTS.c.task_id, ATTEMPTS.c.kind, ATTEMPTS.c.prover_id, ATTEMPTS.c.state)
+    .where(ATTEMPTS.c.task_id.in_(bindparam("ids", expanding=True)))
+    .order_by(ATTEMPTS.c.id)
+)
 
 
 def _past_attempts(
@@ -238,12 +260,7 @@ def _past_attempts(
     live: dict[str, set[str]] = defaultdict(set)
     failed: dict[str, list[str]] = defaultdict(list)
     for some in chunks(ids):
-        rows = connection.execute(
-            select(ATTEMPTS.c.task_id, ATTEMPTS.c.kind, ATTEMPTS.c.prover_id, ATTEMPTS.c.state)
-            .where(ATTEMPTS.c.task_id.in_(some))
-            .order_by(ATTEMPTS.c.id)
-        )
-        for task_id, kind, prover_id, state in rows:
+        for task_id, kind, prover_id, state in connection.execute(_PAST_ATTEMPTS, {"ids": some}):
             if state in LIVE:
                 live[task_id].add(kind)
             elif state in LOST:
@@ -270,11 +287,14 @@ def finished_attempts(connection: Connection, most: int) -> list[tuple[str, str,
     return [(kind, program_id, max(0, whole)) for kind, program_id, whole in reversed(rows.all())]
 
 
+_OVERDUE = select(TASKS.c.id).where(
+    TASKS.c.state.in_((TaskState.RECEIVED.value, TaskState.OPEN.value)), TASKS.c.deadline_at <= bindparam("now")
+)
+
+
 def overdue_tasks(connection: Connection, now: int) -> list[str]:
     """Tasks whose deadline passed before their assurance was reached."""
-    states = (TaskState.RECEIVED.value, TaskState.OPEN.value)
-    query = select(TASKS.c.id).where(TASKS.c.state.in_(states), TASKS.c.deadline_at <= now)
-    return list(connection.execute(query).scalars())
+    return list(connection.execute(_OVERDUE, {"now": now}).scalars())
 
 
 @dataclass(frozen=True)
@@ -289,17 +309,25 @@ class Accounts:
     """(attempt id, fence, task state) of verified proofs that were not sent before their task ended."""
 
 
+_LATEST_EVENT = select(func.max(EVENTS.c.id))
+_MOVED_TASKS = select(EVENTS.c.task_id).where(
+    EVENTS.c.id > bindparam("after"),
+    EVENTS.c.id <= bindparam("up_to"),
+    or_(
+        (EVENTS.c.subject == "attempt") & EVENTS.c.target.in_(LOST),
+        (EVENTS.c.subject == "task") & EVENTS.c.target.in_((TaskState.OPEN.value, *ENDED)),
+    ),
+)
+
+
 def latest_event(connection: Connection) -> int:
     """The newest line of any timeline."""
-    return connection.execute(select(func.max(EVENTS.c.id))).scalar() or 0
+    return connection.execute(_LATEST_EVENT).scalar() or 0
 
 
 def moved_tasks(connection: Connection, after: int, up_to: int) -> list[str]:
     """Tasks whose timelines, from event `after` on, tell of something that may leave an account to settle."""
-    by_attempt = (EVENTS.c.subject == "attempt") & EVENTS.c.target.in_(LOST)
-    by_task = (EVENTS.c.subject == "task") & EVENTS.c.target.in_((TaskState.OPEN.value, *ENDED))
-    query = select(EVENTS.c.task_id).where(EVENTS.c.id > after, EVENTS.c.id <= up_to, or_(by_attempt, by_task))
-    return list(dict.fromkeys(connection.execute(query).scalars()))
+    return list(dict.fromkeys(connection.execute(_MOVED_TASKS, {"after": after, "up_to": up_to}).scalars()))
 
 
 def accounts(connection: Connection, limits: Limits, only: Sequence[str] | None = None) -> Accounts:
@@ -315,27 +343,32 @@ def accounts(connection: Connection, limits: Limits, only: Sequence[str] | None 
     )
 
 
-def _accounts(connection: Connection, limits: Limits, only: Sequence[str] | None) -> Accounts:
-    asked = () if only is None else (TASKS.c.id.in_(only),)
+@cache
+def _account_queries(*, of_some: bool) -> tuple[Select[Any], Select[Any], Select[Any]]:
+    """What is proven, dropped and lost, of all tasks or of those in the parameter `ids`."""
+    asked = (TASKS.c.id.in_(bindparam("ids", expanding=True)),) if of_some else ()
     joined = TASKS.join(ATTEMPTS, TASKS.c.id == ATTEMPTS.c.task_id)
     is_open = TASKS.c.state == TaskState.OPEN.value
     unsent = ATTEMPTS.c.state.in_((AttemptState.PROVED.value, AttemptState.POSTED.value))
-    proven = select(TASKS.c.id).select_from(joined).where(is_open, unsent, *asked).distinct()
-    dropped = connection.execute(
+    is_proved = ATTEMPTS.c.state == AttemptState.PROVED.value
+    counted = (ATTEMPTS.c.state.in_(LOST), ATTEMPTS.c.fence >= TASKS.c.counted_from)
+    return (
+        select(TASKS.c.id).select_from(joined).where(is_open, unsent, *asked).distinct(),
         select(ATTEMPTS.c.id, ATTEMPTS.c.fence, TASKS.c.state)
         .select_from(joined)
-        .where(ATTEMPTS.c.state == AttemptState.PROVED.value, TASKS.c.state.in_(ENDED), *asked)
+        .where(is_proved, TASKS.c.state.in_(ENDED), *asked),
+        select(TASKS.c.id, TASKS.c.attempts_used, ATTEMPTS.c.code).select_from(joined).where(is_open, *counted, *asked),
     )
+
+
+def _accounts(connection: Connection, limits: Limits, only: Sequence[str] | None) -> Accounts:
+    queries = _account_queries(of_some=only is not None)
+    proven, dropped, lost = (connection.execute(query, {} if only is None else {"ids": only}) for query in queries)
     losses: dict[tuple[str, int], list[str]] = defaultdict(list)
-    lost = connection.execute(
-        select(TASKS.c.id, TASKS.c.attempts_used, ATTEMPTS.c.code)
-        .select_from(joined)
-        .where(is_open, ATTEMPTS.c.state.in_(LOST), ATTEMPTS.c.fence >= TASKS.c.counted_from, *asked)
-    )
     for row in lost:
         losses[row.id, row.attempts_used].append(row.code)
     return Accounts(
-        tuple(connection.execute(proven).scalars()),
+        tuple(proven.scalars()),
         tuple(
             task_id
             for (task_id, used), codes in losses.items()

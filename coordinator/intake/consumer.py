@@ -18,6 +18,7 @@ import nats.errors
 from nats.js import api
 from nats.js import errors as js_errors
 
+from coordinator.observability.spans import traceparent_in
 from verifier.errors import Unavailable
 
 PULL = 1024
@@ -42,6 +43,8 @@ class StreamMessage:
     """When the DA layer stored it, milliseconds since the Unix epoch by its clock."""
     reply: str = field(default="", repr=False, compare=False)
     """Where the acknowledgement goes."""
+    trace: str = field(default="", compare=False)
+    """The publisher's span, a W3C traceparent; empty when it named none."""
 
 
 class Owner(Protocol):
@@ -157,7 +160,8 @@ class JetStreamConsumer:
                 await self._client.publish(message.reply, b"+ACK")
             return
         self._next = position + 1
-        taken.append(StreamMessage(position, message.subject, message.data, stored_at, message.reply))
+        trace = traceparent_in(message.headers)
+        taken.append(StreamMessage(position, message.subject, message.data, stored_at, message.reply, trace))
 
     def _on_status(self, status: str, description: str) -> None:
         if status == "100":  # idle heartbeat

@@ -28,7 +28,7 @@ BACKOFF_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 
 # prctl must run in the child between fork and exec. A Python launcher does it after a plain spawn, because code between
 # fork and exec is not safe in a process with threads (gRPC). getppid guards against a parent that died before prctl.
-_LAUNCHER = (
+DIES_WITH_PARENT = (
     "import ctypes, os, signal, sys; ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGTERM); "
     "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execv(sys.argv[2], sys.argv[2:])"
 )
@@ -156,7 +156,7 @@ class EmbeddedNats:
             "-I",
             "-S",
             "-c",
-            _LAUNCHER,
+            DIES_WITH_PARENT,
             str(os.getpid()),
             *command,
             stdin=asyncio.subprocess.DEVNULL,

@@ -153,6 +153,9 @@ class Recorder:
         repeated = [message.position for message, refusal in batch.refused if refusal.code in REPEATS]
         counted = count_arrivals(closings, rows, accepted, repeated, highest)
         batch.tasks = await make_tasks(batch.terms, list(zip(closings, counted, strict=True)), now, self._pool)
+        for closing, task in batch.tasks:
+            within = (each for each, _ in batch.accepted if each.trace and closing.start <= each.position < closing.end)
+            task.trace = next((each.trace for each in within), "")
 
     async def _commit(self, batch: Batch, now: int) -> None:
         async with self._ledger.transaction() as session:

@@ -20,6 +20,7 @@ from nats.js import errors as js_errors
 
 from coordinator.intake.consumer import JetStreamConsumer, StreamMessage, da_errors, is_full
 from coordinator.intake.da_client import DaClient
+from coordinator.observability.spans import trace_headers
 from coordinator.webhooks.ssrf import UrlPolicy
 from verifier.errors import NotFound, Refused, Unavailable
 from verifier.reading import Reading
@@ -226,6 +227,7 @@ class JetStream:
     async def _publish_some(self, readings: Sequence[Reading], before: Sequence[Published]) -> list[Published]:
         waiting: list[asyncio.Future[Any]] = []
         full_before, full = self.full_answers, False
+        trace = trace_headers()
         try:
             with da_errors("cannot publish", self._client):
                 for reading in readings:
@@ -235,7 +237,7 @@ class JetStream:
                             reading.to_wire(),
                             wait_stall=PUBLISH_SECONDS,
                             stream=stream_name(reading.project),
-                            headers={api.Header.MSG_ID: reading.message_id()},
+                            headers={api.Header.MSG_ID: reading.message_id()} | trace,
                         )
                     )
                 full = await self._settled(waiting, full_before)

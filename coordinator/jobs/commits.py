@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Table, exists, insert, select, tuple_
+from sqlalchemy import Connection, Table, bindparam, exists, insert, select, tuple_
 
 from coordinator.access.quotas import (
     JOBS,
@@ -25,7 +25,6 @@ from coordinator.access.quotas import (
 )
 from coordinator.jobs.rows import COLUMNS, NewJob
 from coordinator.ledger.control_tables import IdentityRow, JobRow, QuotaRow
-from coordinator.ledger.one_hop import in_one_hop
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import ProjectRow, ProjectVersionRow
 from verifier.errors import Conflict, NotFound, Refused, W3bstreamError
@@ -48,9 +47,10 @@ _PUBLISHED = exists().where(_VERSION.c.project_id == _PROJECT.c.id, _VERSION.c.s
 _ACTIVE = (
     select(_PROJECT.c.id, _QUOTA.c.resource, _QUOTA.c.allowance, _QUOTA.c.period_seconds)
     .select_from(_PROJECT.outerjoin(_QUOTA, _QUOTA.c.project_id == _PROJECT.c.id))
-    .where(_PROJECT.c.state == "ACTIVE", _PUBLISHED)
+    .where(_PROJECT.c.state == "ACTIVE", _PUBLISHED, _PROJECT.c.id.in_(bindparam("ids", expanding=True)))
 )
-_KNOWN = select(*(_JOB.c[name] for name in COLUMNS))
+_KNOWN = select(*(_JOB.c[name] for name in COLUMNS)).where(_JOB.c.id.in_(bindparam("ids", expanding=True)))
+_ADD = insert(_JOB)
 _SIGNERS = select(_IDENTITY.c.did, _IDENTITY.c.scopes, _IDENTITY.c.project_id, _IDENTITY.c.revoked_at)
 
 
@@ -128,9 +128,8 @@ class JobCommits:
                 waiting.set_result(outcome)
 
     async def _commit(self, proposals: Sequence[Proposal]) -> list[Outcome]:
-        async with self._ledger.transaction() as session:
-            now = self._ledger.clock()
-            return await in_one_hop(session, lambda connection: _accept(connection, now, self._defaults, proposals))
+        clock, defaults = self._ledger.clock, self._defaults
+        return await self._ledger.write(lambda connection: _accept(connection, clock(), defaults, proposals))
 
 
 def _accept(
@@ -167,7 +166,7 @@ def _accept(
         fresh.append(row)
         outcomes.append(row)
     if fresh:
-        connection.execute(insert(_JOB), [row.columns() for row in fresh])
+        connection.execute(_ADD, [row.columns() for row in fresh])
     allowed.store()
     return outcomes
 
@@ -184,7 +183,7 @@ def _active(connection: Connection, defaults: Mapping[str, int], project_ids: se
     """The limits of those that take readings and jobs: active, with a published version."""
     own: dict[tuple[int, str], Limit] = {}
     active = set()
-    for project_id, resource, allowance, period in connection.execute(_ACTIVE.where(_PROJECT.c.id.in_(project_ids))):
+    for project_id, resource, allowance, period in connection.execute(_ACTIVE, {"ids": list(project_ids)}):
         active.add(project_id)
         if resource is not None:
             own[project_id, resource] = Limit(allowance, period, own=True)
@@ -192,8 +191,8 @@ def _active(connection: Connection, defaults: Mapping[str, int], project_ids: se
 
 
 def _known(connection: Connection, proposals: Sequence[Proposal]) -> dict[str, NewJob]:
-    rows = connection.execute(_KNOWN.where(_JOB.c.id.in_([proposal.row.id for proposal in proposals])))
-    return {row.id: NewJob(**row._mapping) for row in rows}
+    rows = connection.execute(_KNOWN, {"ids": [proposal.row.id for proposal in proposals]})
+    return {row.id: NewJob(*row) for row in rows}
 
 
 def _nonces(connection: Connection, signed: Sequence[Proposal]) -> set[tuple[str | None, str | None]]:

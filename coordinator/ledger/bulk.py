@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy import BindParameter, Connection, Table, Update, bindparam, insert, select, update
 
 from coordinator.ledger.tables import AttemptRow, TaskEventRow, TaskRow
 from coordinator.ledger.transitions import ATTEMPT_TRANSITIONS, TASK_TRANSITIONS, AttemptState, TaskState
@@ -24,6 +25,24 @@ Item = TypeVar("Item")
 ATTEMPTS: Table = AttemptRow.__table__  # type: ignore[attr-defined]
 TASKS: Table = TaskRow.__table__  # type: ignore[attr-defined]
 EVENTS: Table = TaskEventRow.__table__  # type: ignore[attr-defined]
+
+# Built once: to build a statement costs several times what it costs to run it on a few rows.
+_IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_LOCKED_ATTEMPTS = (
+    select(*(ATTEMPTS.c[name] for name in ("id", "fence", "state", "task_id", "kind", "prover_id")), TASKS.c.project_id)
+    .join(TASKS, TASKS.c.id == ATTEMPTS.c.task_id)
+    .where(ATTEMPTS.c.id.in_(_IDS))
+    .order_by(ATTEMPTS.c.id)
+    .with_for_update(of=ATTEMPTS)
+)
+_LOCKED_TASKS = (
+    select(TASKS.c.id, TASKS.c.state, TASKS.c.project_id, TASKS.c.next_fence)
+    .where(TASKS.c.id.in_(_IDS))
+    .order_by(TASKS.c.id)
+    .with_for_update()
+)
+_ADD_EVENTS = insert(EVENTS)
+_ADD_ATTEMPTS = insert(ATTEMPTS).returning(ATTEMPTS.c.id, ATTEMPTS.c.task_id, ATTEMPTS.c.fence)
 
 
 @dataclass(frozen=True)
@@ -109,7 +128,7 @@ def add_events(connection: Connection, now: int, events: Iterable[Event]) -> Non
         for event in events
     ]
     if rows:
-        connection.execute(insert(EVENTS), rows)
+        connection.execute(_ADD_EVENTS, rows)
 
 
 def move_attempts(
@@ -146,12 +165,7 @@ def move_attempts(
         events.append(
             Event(row.task_id, row.project_id, "attempt", source.value, move.target.value, reason, move.code, move.id)
         )
-    guard = (
-        ATTEMPTS.c.id == bindparam("b_id"),
-        ATTEMPTS.c.fence == bindparam("b_fence"),
-        ATTEMPTS.c.state == bindparam("b_state"),
-    )
-    _update(connection, ATTEMPTS, guard, rows)
+    _update(connection, ATTEMPTS, ("id", "fence", "state"), rows)
     add_events(connection, now, events)
     return moved, refused
 
@@ -160,22 +174,7 @@ def _attempts(connection: Connection, ids: Sequence[int]) -> dict[int, Any]:
     """The attempts with their projects, locked until the transaction ends."""
     found: dict[int, Any] = {}
     for some in chunks(sorted(set(ids))):
-        rows = connection.execute(
-            select(
-                ATTEMPTS.c.id,
-                ATTEMPTS.c.fence,
-                ATTEMPTS.c.state,
-                ATTEMPTS.c.task_id,
-                ATTEMPTS.c.kind,
-                ATTEMPTS.c.prover_id,
-                TASKS.c.project_id,
-            )
-            .join(TASKS, TASKS.c.id == ATTEMPTS.c.task_id)
-            .where(ATTEMPTS.c.id.in_(some))
-            .order_by(ATTEMPTS.c.id)
-            .with_for_update(of=ATTEMPTS)
-        )
-        found.update({row.id: row for row in rows})
+        found.update({row.id: row for row in connection.execute(_LOCKED_ATTEMPTS, {"ids": some})})
     return found
 
 
@@ -195,8 +194,7 @@ def move_tasks(connection: Connection, now: int, moves: Sequence[TaskMove]) -> t
         return [], []
     states: dict[str, tuple[TaskState, int]] = {}
     for some in chunks(sorted({move.id for move in moves})):
-        query = select(TASKS.c.id, TASKS.c.state, TASKS.c.project_id).where(TASKS.c.id.in_(some))
-        rows = connection.execute(query.order_by(TASKS.c.id).with_for_update())
+        rows = connection.execute(_LOCKED_TASKS, {"ids": some})
         states.update({row.id: (TaskState(row.state), row.project_id) for row in rows})
     moved: list[str] = []
     refused: list[Refusal] = []
@@ -216,8 +214,7 @@ def move_tasks(connection: Connection, now: int, moves: Sequence[TaskMove]) -> t
         updates.append({"b_id": move.id, "b_state": source.value, **_prefixed(values)})
         moved.append(move.id)
         events.append(Event(move.id, project_id, "task", source.value, move.target.value, reason, move.code))
-    guard = (TASKS.c.id == bindparam("b_id"), TASKS.c.state == bindparam("b_state"))
-    _update(connection, TASKS, guard, updates)
+    _update(connection, TASKS, ("id", "state"), updates)
     add_events(connection, now, events)
     return moved, refused
 
@@ -227,7 +224,7 @@ def _prefixed(values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"v_{name}": value for name, value in values.items()}
 
 
-def _update(connection: Connection, table: Table, guard: Sequence[Any], rows: Iterable[dict[str, Any]]) -> None:
+def _update(connection: Connection, table: Table, guard: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> None:
     """Update every row. Raises Conflict (W3B-3001) when a guard failed, which the locks rule out; the transaction is
     then rolled back as a whole."""
     missed = _execute(connection, table, guard, rows)
@@ -235,7 +232,7 @@ def _update(connection: Connection, table: Table, guard: Sequence[Any], rows: It
         raise Conflict("W3B-3001", f"{missed} rows moved meanwhile", field="state")
 
 
-def _execute(connection: Connection, table: Table, guard: Sequence[Any], rows: Iterable[dict[str, Any]]) -> int:
+def _execute(connection: Connection, table: Table, guard: tuple[str, ...], rows: Iterable[dict[str, Any]]) -> int:
     """One UPDATE for each set of columns, over all rows that set it; returns how many rows the guard kept out (0 where
     the driver does not count)."""
     by_columns: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
@@ -243,10 +240,17 @@ def _execute(connection: Connection, table: Table, guard: Sequence[Any], rows: I
         by_columns[tuple(sorted(name for name in row if name.startswith("v_")))].append(row)
     missed = 0
     for names, some in by_columns.items():
-        values = {name[2:]: bindparam(name, type_=table.c[name[2:]].type) for name in names}
-        done = connection.execute(update(table).where(*guard).values(values), some)
+        done = connection.execute(_guarded_update(table, guard, names), some)
         missed += len(some) - done.rowcount if done.rowcount >= 0 else 0
     return missed
+
+
+@lru_cache(maxsize=256)
+def _guarded_update(table: Table, guard: tuple[str, ...], names: tuple[str, ...]) -> Update:
+    """UPDATE that sets the columns `v_…` where the columns of `guard` are the parameters `b_…`."""
+    kept = (table.c[name] == bindparam(f"b_{name}") for name in guard)
+    values = {name[2:]: bindparam(name, type_=table.c[name[2:]].type) for name in names}
+    return update(table).where(*kept).values(values)
 
 
 @dataclass(frozen=True)
@@ -277,8 +281,7 @@ def add_attempts(
     fences: dict[str, int] = {}
     states: dict[str, str] = {}
     for some in chunks(sorted({attempt.task_id for attempt in wanted})):
-        query = select(TASKS.c.id, TASKS.c.state, TASKS.c.next_fence).where(TASKS.c.id.in_(some))
-        for row in connection.execute(query.order_by(TASKS.c.id).with_for_update()):
+        for row in connection.execute(_LOCKED_TASKS, {"ids": some}):
             fences[row.id], states[row.id] = row.next_fence, row.state
     first = dict(fences)
     refused = [
@@ -302,7 +305,7 @@ def add_attempts(
         return [], refused
     _take_fences(connection, first, fences)
     rows = [_attempt_values(now, fence, attempt) for (_, fence), attempt in taken.items()]
-    made = connection.execute(insert(ATTEMPTS).returning(ATTEMPTS.c.id, ATTEMPTS.c.task_id, ATTEMPTS.c.fence), rows)
+    made = connection.execute(_ADD_ATTEMPTS, rows)
     ids = {(row.task_id, row.fence): row.id for row in made}
     add_events(
         connection,
@@ -324,13 +327,12 @@ def add_attempts(
 
 
 def _take_fences(connection: Connection, first: Mapping[str, int], after: Mapping[str, int]) -> None:
-    guard = (TASKS.c.id == bindparam("b_id"), TASKS.c.next_fence == bindparam("b_fence"))
     rows = [
-        {"b_id": task_id, "b_fence": first[task_id], "v_next_fence": fence}
+        {"b_id": task_id, "b_next_fence": first[task_id], "v_next_fence": fence}
         for task_id, fence in after.items()
         if fence != first[task_id]
     ]
-    _update(connection, TASKS, guard, rows)
+    _update(connection, TASKS, ("id", "next_fence"), rows)
 
 
 def _attempt_values(now: int, fence: int, attempt: NewAttempt) -> dict[str, Any]:
@@ -359,14 +361,9 @@ def _attempt_values(now: int, fence: int, attempt: NewAttempt) -> dict[str, Any]
 
 def set_attempts(connection: Connection, rows: Sequence[tuple[int, int, AttemptState, Mapping[str, Any]]]) -> None:
     """Set values of attempts that stay in their state: (id, fence, state, values); one that left it is left alone."""
-    guard = (
-        ATTEMPTS.c.id == bindparam("b_id"),
-        ATTEMPTS.c.fence == bindparam("b_fence"),
-        ATTEMPTS.c.state == bindparam("b_state"),
-    )
     _execute(
         connection,
         ATTEMPTS,
-        guard,
+        ("id", "fence", "state"),
         [{"b_id": at, "b_fence": fence, "b_state": state.value, **_prefixed(v)} for at, fence, state, v in rows],
     )

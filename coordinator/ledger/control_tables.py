@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, Column, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
+from coordinator.ledger.tables import RowId
+
 
 class CoordinatorRow(SQLModel, table=True):
     """A coordinator process that has worked on this ledger."""
@@ -124,7 +126,7 @@ class AuditRow(SQLModel, table=True):
     """A privileged act. Each row holds the hash of the one before: a row that is changed or taken out shows."""
 
     __tablename__ = "audit"
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     at: int = Field(sa_type=BigInteger)
     actor: str = Field(index=True)
     """API key id, DID or `operator` (the command line on the machine itself)."""

@@ -6,13 +6,15 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, LargeBinary
 from sqlmodel import Field, SQLModel
 
+from coordinator.ledger.tables import RowId
+
 
 class TxEventRow(SQLModel, table=True):
     """A step of a transaction on the finality ladder. `id` orders watches."""
 
     __tablename__ = "tx_event"
-    id: int | None = Field(default=None, primary_key=True)
-    tx_id: int = Field(index=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
+    tx_id: int = Field(index=True, sa_type=RowId)
     source: str
     """State before; empty for the first."""
     target: str
@@ -30,7 +32,7 @@ class RerunRow(SQLModel, table=True):
     """A task computed once more, by a prover of choice, to compare its public output; it settles nothing."""
 
     __tablename__ = "rerun"
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     task_id: str = Field(index=True)
     kind: str
     prover_id: str = ""

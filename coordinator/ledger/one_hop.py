@@ -8,6 +8,7 @@ network round trip a statement.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ from sqlalchemy.pool import NullPool
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 Result = TypeVar("Result")
+KEPT = 3
+"""Connections that are kept for steps; the engine's pool has more for sessions."""
 _lent = threading.local()
 
 
@@ -81,22 +84,54 @@ def is_sqlite(engine: AsyncEngine | AsyncConnection) -> bool:
     return engine.dialect.driver == "aiosqlite"
 
 
-async def whole_in_one_hop(engine: AsyncEngine, work: Callable[[Connection], Result], begin: str) -> Result:
-    """A whole transaction of SQLite in one message: `begin` (BEGIN IMMEDIATE or DEFERRED), `work`, COMMIT; or ROLLBACK
-    when `work` raises."""
-    async with engine.connect() as connection:
-        raw: Any = (await connection.get_raw_connection()).driver_connection
-        result: Result = await raw._execute(_whole, raw._conn, work, begin)
+class WholeSteps:
+    """Whole transactions of SQLite, each in one message: BEGIN, the work, COMMIT; or ROLLBACK when the work raises.
+
+    Connections are kept between steps: to take one from the engine's pool and give it back costs more than a small
+    transaction. Parameters: `engine` makes them.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._idle: list[AsyncConnection] = []
+        self._closed = False
+
+    async def run(self, work: Callable[[Connection], Result], begin: str, *, synced: bool = True) -> Result:
+        """Run `work` after `begin` (BEGIN IMMEDIATE or DEFERRED). Unless `synced`, the commit does not wait for the
+        disk: it is there after the process dies, and after the machine does with the next commit that waits."""
+        connection = self._idle.pop() if self._idle else await self._engine.connect()
+        try:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            result: Result = await raw._execute(_whole, raw._conn, work, begin, synced)
+        except BaseException:  # when it was cancelled, the thread goes on: the engine's pool waits for it
+            await asyncio.shield(connection.close())
+            raise
+        if len(self._idle) < KEPT and not self._closed:
+            self._idle.append(connection)
+        else:
+            await connection.close()
         return result
 
+    async def close(self) -> None:
+        """Give the connections back to the engine, from now on each after its step."""
+        self._closed = True
+        while self._idle:
+            await self._idle.pop().close()
 
-def _whole(connection: Any, work: Callable[[Connection], Result], begin: str) -> Result:
-    connection.execute(begin)
+
+def _whole(connection: Any, work: Callable[[Connection], Result], begin: str, synced: bool) -> Result:
+    if not synced:
+        connection.execute("PRAGMA synchronous=NORMAL")
     try:
-        result = _over(connection, work)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        connection.execute(begin)
+        try:
+            result = _over(connection, work)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    finally:
+        if not synced:
+            connection.execute("PRAGMA synchronous=FULL")
     return result

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, make_url, update
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -24,7 +24,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from coordinator.ledger.history_tables import TxEventRow
 from coordinator.ledger.leadership import Term
 from coordinator.ledger.migrations import upgrade
-from coordinator.ledger.one_hop import in_one_hop, is_sqlite, whole_in_one_hop
+from coordinator.ledger.one_hop import WholeSteps, in_one_hop, is_sqlite
 from coordinator.ledger.postgres import Postgres
 from coordinator.ledger.sqlite import Sqlite
 from coordinator.ledger.tables import (
@@ -114,6 +114,7 @@ class Ledger:
         """Where it is; never with a password, so it may be shown."""
         self.engine: AsyncEngine = self._database.engine
         """SQLAlchemy's engine of the read-write transactions."""
+        self._steps = WholeSteps(self.engine)
         self.shared = self._database.shared
         """Whether coordinators of other hosts may work on this ledger too."""
         self._wakeups = _Wakeups()
@@ -176,9 +177,10 @@ class Ledger:
             raise
         except Exception as error:
             coded = self._database.coded(error)
+            if isinstance(coded or error, W3bstreamError | OperationalError):  # SQLite's own have no code
+                ledger_failed(getattr(coded, "code", "none"))
             if coded is None:
                 raise
-            ledger_failed(coded.code)
             raise coded from error
 
     @property
@@ -202,8 +204,12 @@ class Ledger:
             async with AsyncSession(self._database.read_engine, expire_on_commit=False) as session, session.begin():
                 yield session
 
-    async def write(self, work: Callable[[Connection], Result]) -> Result:
+    async def write(self, work: Callable[[Connection], Result], *, synced: bool = True) -> Result:
         """`transaction` for a function over a plain connection: on SQLite all of it is one step. It must not await.
+
+        Unless `synced`, SQLite does not wait for the disk: when the machine itself goes down, what was written since
+        the last synced commit may be gone, in order. That is for what only this machine's processes act on, and only
+        until they die with it. PostgreSQL outlives its clients, and always waits.
 
         Raises what `transaction` raises, and what `work` raises.
         """
@@ -218,7 +224,7 @@ class Ledger:
 
         with ledger_transaction(), self._coded():
             async with self._turn:
-                result = await whole_in_one_hop(self.engine, guarded, "BEGIN IMMEDIATE")
+                result = await self._steps.run(guarded, "BEGIN IMMEDIATE", synced=synced)
         self._wakeups.committed()
         return result
 
@@ -228,10 +234,11 @@ class Ledger:
             async with self.reading() as session:
                 return await in_one_hop(session, work)
         with self._coded():
-            return await whole_in_one_hop(self.engine, work, "BEGIN DEFERRED")
+            return await self._steps.run(work, "BEGIN DEFERRED")
 
     async def close(self) -> None:
         """Give the connections back."""
+        await self._steps.close()
         await self._database.close()
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
+
+RowId: Any = BigInteger().with_variant(Integer(), "sqlite")
+"""Row numbers of tables that grow for ever: 64 bits; SQLite counts up only what it calls INTEGER, which has 64 too."""
 
 
 def _json() -> Any:
@@ -60,7 +63,7 @@ class ProjectRow(SQLModel, table=True):
     """ACTIVE or PAUSED."""
     version: int = 0
     """Newest published version; 0 before the first."""
-    create_tx: int | None = None
+    create_tx: int | None = Field(default=None, sa_type=RowId)
     """Outbox transaction of `ProjectRegistry.createProject`."""
     created_at: int = Field(sa_type=BigInteger)
 
@@ -88,7 +91,7 @@ class ProjectVersionRow(SQLModel, table=True):
     """First stream position that belongs to this version; 0 until the intake reached it."""
     state: str = "PENDING"
     """PENDING until its transaction is mined, then PUBLISHED; FAILED when the chain refused it."""
-    publish_tx: int | None = None
+    publish_tx: int | None = Field(default=None, sa_type=RowId)
     created_at: int = Field(sa_type=BigInteger)
 
 
@@ -149,7 +152,7 @@ class GapRow(SQLModel, table=True):
 
     __tablename__ = "gap"
     __table_args__ = (Index("ix_gap_device", "project_id", "device", "first_missing"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     project_id: int = Field(index=True)
     device: str
     first_missing: int = Field(sa_type=BigInteger)
@@ -248,7 +251,7 @@ class TaskRow(SQLModel, table=True):
     """How often an operator put it back after it failed; each gives a fresh cap."""
     next_attempt_at: int = Field(default=0, sa_type=BigInteger)
     next_fence: int = Field(default=1, sa_type=BigInteger)
-    record_tx: int | None = None
+    record_tx: int | None = Field(default=None, sa_type=RowId)
     """Outbox transaction that records it in FleetManagement."""
     output: str = ""
     public_output: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
@@ -281,7 +284,7 @@ class AttemptRow(SQLModel, table=True):
         Index("ix_attempt_prover_state", "prover_id", "state", "id"),
         Index("ix_attempt_prover_newest", "prover_id", "id"),
     )
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     task_id: str = Field(index=True, foreign_key="task.id")
     kind: str
     program_id: str
@@ -302,9 +305,9 @@ class AttemptRow(SQLModel, table=True):
     """When its prover was told to begin; unset before."""
     proved_at: int | None = Field(default=None, sa_type=BigInteger)
     """When its proof was there; unset before."""
-    assign_tx: int | None = None
+    assign_tx: int | None = Field(default=None, sa_type=RowId)
     """Outbox transaction that records the assignment in FleetManagement."""
-    settle_tx: int | None = None
+    settle_tx: int | None = Field(default=None, sa_type=RowId)
     output: str = ""
     public_output: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
     proof: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
@@ -321,10 +324,10 @@ class TaskEventRow(SQLModel, table=True):
 
     __tablename__ = "task_event"
     __table_args__ = (Index("ix_task_event_target_at", "subject", "target", "at"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     task_id: str = Field(index=True)
     project_id: int = Field(index=True)
-    attempt_id: int | None = None
+    attempt_id: int | None = Field(default=None, sa_type=RowId)
     subject: str
     """`task`, `attempt` or `rerun`."""
     source: str
@@ -352,7 +355,7 @@ class ProverRow(SQLModel, table=True):
     heartbeat_at: int = Field(default=0, sa_type=BigInteger)
     mirrored_status: str = ""
     """Status that FleetManagement was last sent."""
-    register_tx: int | None = None
+    register_tx: int | None = Field(default=None, sa_type=RowId)
     trust: str = ""
     """The kind's trust anchor in words, such as `development key`."""
     created_at: int = Field(sa_type=BigInteger)
@@ -364,7 +367,7 @@ class ProverEventRow(SQLModel, table=True):
 
     __tablename__ = "prover_event"
     __table_args__ = (Index("ix_prover_event_prover_at", "prover_id", "at"),)
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     prover_id: str = Field(index=True)
     status: str
     reason: str
@@ -403,7 +406,7 @@ class OutboxTxRow(SQLModel, table=True):
         Index("ix_outbox_tx_block_hash", "block_hash"),
         Index("ix_outbox_tx_purpose", "purpose", "id"),
     )
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     dedupe_key: str = Field(unique=True)
     """Such as `settle:<attempt id>`: enqueueing the same key again changes nothing."""
     chain_id: int = Field(default=0, sa_type=BigInteger)
@@ -415,7 +418,7 @@ class OutboxTxRow(SQLModel, table=True):
     retry_dapp."""
     ref: dict[str, Any] = Field(sa_column=_json())
     """What it is about: ids of tasks, attempts, provers, versions."""
-    after_tx: int | None = None
+    after_tx: int | None = Field(default=None, sa_type=RowId)
     """Must be mined before this one is sent."""
     to: str
     data: bytes = Field(sa_column=_bytes())
@@ -500,7 +503,7 @@ class WebhookDeliveryRow(SQLModel, table=True):
     """One try to deliver a message."""
 
     __tablename__ = "webhook_delivery"
-    id: int | None = Field(default=None, primary_key=True)
+    id: int | None = Field(default=None, primary_key=True, sa_type=RowId)
     message_id: str = Field(index=True, foreign_key="webhook_message.id")
     at: int = Field(sa_type=BigInteger)
     status_code: int | None = None

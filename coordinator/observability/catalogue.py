@@ -45,7 +45,7 @@ TALLIED = (
     Metric(
         "w3bstream_ledger_errors_total",
         "counter",
-        "Ledger transactions and reads that failed, by error code.",
+        "Ledger transactions and reads that the database failed; SQLite's have the code `none`.",
         ("code",),
     ),
     Metric(

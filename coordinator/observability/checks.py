@@ -43,7 +43,7 @@ class Seen:
     """(code, reason) when the ledger cannot be read."""
     beat_seconds: float | None = 0.0
     """Since the ledger last took a write of this coordinator's; None when it never did."""
-    beat_within: float = 10.0
+    beat_within: float = 30.0
     """How old that may be."""
     leader: str = ""
     """Who leads; empty when nobody does."""

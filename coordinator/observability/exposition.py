@@ -19,9 +19,8 @@ from coordinator.observability.families import Labels, family, summed
 from coordinator.observability.history import History
 from coordinator.observability.lookout import PATIENCE_SECONDS, Look, Lookout
 from coordinator.observability.loop_lag import LoopLag
-from coordinator.observability.standing import CURSORS, read_standing
+from coordinator.observability.standing import CURSORS, LEDGER_ERRORS, ledger_problem, read_standing
 from coordinator.observability.tally import REGISTRY
-from verifier.errors import W3bstreamError
 
 log = structlog.get_logger(__name__)
 
@@ -92,8 +91,9 @@ class Exposition:
             await self._history.follow()
             now = self._ledger.clock()
             standing = await self._ledger.read(lambda each: read_standing(each, now, by_project=self._by_project))
-        except W3bstreamError as error:
-            log.warning("metrics_without_ledger", code=error.code, reason=error.message)
+        except LEDGER_ERRORS as error:
+            code, reason = ledger_problem(error)
+            log.warning("metrics_without_ledger", code=code, reason=reason)
             return self._history.families()
         return [*self._history.families(), *standing]
 
@@ -126,7 +126,7 @@ class Exposition:
 
         try:
             rows = await self._ledger.read(cursors)
-        except W3bstreamError:
+        except LEDGER_ERRORS:
             return None
         room = asyncio.Semaphore(STREAMS_AT_ONCE)
 
@@ -135,7 +135,7 @@ class Exposition:
                 async with room, asyncio.timeout(PATIENCE_SECONDS):
                     stream: DaStream = await self._stream_of(project_id)
                     state = await stream.state(project_id)
-            except (W3bstreamError, TimeoutError):
+            except (*LEDGER_ERRORS, TimeoutError):
                 return None
             label = (str(project_id),) if self._by_project else ()
             return None if state is None else (label, max(0, state.last + 1 - next_position))

@@ -9,24 +9,26 @@ import shutil
 import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+import structlog
 from sqlalchemy import Connection, func, select
 
 from coordinator.explorer.chain_view import ChainView, Heads
 from coordinator.ledger.control_tables import CoordinatorRow
-from coordinator.ledger.coordinators import standing
+from coordinator.ledger.coordinators import ALIVE_LEASES, standing
 from coordinator.ledger.leadership import database_now
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import NonceRow
 from coordinator.observability.checks import Check, Seen, judge
-from coordinator.observability.standing import OUTBOX, PROVERS, waiting_kinds
+from coordinator.observability.standing import LEDGER_ERRORS, OUTBOX, PROVERS, ledger_problem, waiting_kinds
 from coordinator.settings import Settings
 from coordinator.settlement.chain import Chain
-from verifier.errors import W3bstreamError
 
 Found = TypeVar("Found")
+log = structlog.get_logger(__name__)
 FRESH_SECONDS = 1.0
 PATIENCE_SECONDS = 3.0
 """How long a part may take to answer."""
@@ -103,13 +105,13 @@ class Lookout:
             self._ledger_part(),
             self._view.heads(),
             nats_problem(self._nats_url),
-            asyncio.to_thread(lambda: shutil.disk_usage(self._settings.home).free),
+            asyncio.to_thread(_free_bytes, self._settings.home),
         )
         self._note_head(heads)
         seen = Seen(
             ledger_error=ledger_error,
             beat_seconds=beat,
-            beat_within=self._settings.leader_seconds,
+            beat_within=ALIVE_LEASES * self._settings.leader_seconds,
             leader=leader,
             nats_error=nats_error,
             chain_error=_coded(heads.error) if heads.error else None,
@@ -135,8 +137,8 @@ class Lookout:
                 async with self._ledger.reading() as session:
                     now = await database_now(session, self._ledger)
                     row = await session.get(CoordinatorRow, self._me)
-        except W3bstreamError as error:
-            return None, "", (error.code, error.message)
+        except LEDGER_ERRORS as error:
+            return None, "", ledger_problem(error)
         except TimeoutError:
             return None, "", ("W3B-8020", f"the ledger did not answer within {PATIENCE_SECONDS:.0f} s")
         beat = None if row is None else max(0, now - row.heartbeat_at) / 1000
@@ -173,7 +175,7 @@ async def _bounded(work: Awaitable[Found], otherwise: Found) -> Found:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await work
-    except (W3bstreamError, TimeoutError):
+    except (*LEDGER_ERRORS, TimeoutError):
         return otherwise
 
 
@@ -183,12 +185,25 @@ def _coded(text: str) -> tuple[str, str]:
     return (code, rest) if code.startswith("W3B-") else ("W3B-5001", text)
 
 
+def _free_bytes(home: Path) -> int:
+    """Free bytes of the folder's disk; none when it cannot be looked at."""
+    try:
+        return shutil.disk_usage(home).free
+    except OSError as error:
+        log.warning("disk_not_known", home=str(home), reason=str(error))
+        return 0
+
+
 async def nats_problem(urls: str) -> str:
     """Why no NATS server of these answers; empty when one greets and has JetStream."""
     problems = []
     for url in (each.strip() for each in urls.split(",")):
-        parts = urlsplit(url if "://" in url else f"nats://{url}")
-        host, port = parts.hostname or "", parts.port or NATS_PORT
+        try:
+            parts = urlsplit(url if "://" in url else f"nats://{url}")
+            host, port = parts.hostname or "", parts.port or NATS_PORT
+        except ValueError as error:
+            problems.append(f"a NATS URL cannot be read: {error}")
+            continue
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await _greeting(host, port, greets=parts.scheme in ("nats", "tls"))

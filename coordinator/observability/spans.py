@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import version
 from typing import Any
 
@@ -16,7 +18,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.trace import Link, Span, SpanKind
+from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 NAME = "w3bstream"
@@ -24,6 +26,11 @@ EXPORT_SECONDS = 10
 """Longest wait for the collector."""
 _propagator = TraceContextTextMapPropagator()
 _CARRIED = ("traceparent", "tracestate")
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+_submitter: ContextVar[str] = ContextVar("submitter", default="")
+"""The span of the API call under way, as a traceparent, where its caller named a trace."""
 
 
 class _Tracing:
@@ -81,6 +88,11 @@ def server_span(method: str, context: Any, *, current: bool = True) -> Iterator[
     name = method.removeprefix("/")
     attributes = {"rpc.system": "grpc", "rpc.method": name.rpartition("/")[2], "rpc.service": name.partition("/")[0]}
     span = tracer.start_span(name, parent, SpanKind.SERVER, attributes)
+    given: dict[str, str] = {}
+    if traceparent_in(carrier):
+        _propagator.inject(given, trace.set_span_in_context(span))
+    before = _submitter.get()
+    _submitter.set(given.get("traceparent", ""))
     try:
         if current:
             with trace.use_span(span):
@@ -89,6 +101,7 @@ def server_span(method: str, context: Any, *, current: bool = True) -> Iterator[
             yield span
     finally:
         span.end()
+        _submitter.set(before)
 
 
 @contextmanager
@@ -104,19 +117,17 @@ def client_span(name: str, attributes: dict[str, str], traceparent: str = "") ->
         yield span
 
 
-def current_traceparent() -> str:
-    """The open span as a `traceparent` header; empty when there is none."""
-    if _Tracing.tracer is None:
-        return ""
-    carrier: dict[str, str] = {}
-    _propagator.inject(carrier)
-    return carrier.get("traceparent", "")
+def trace_headers() -> dict[str, str]:
+    """The call under way as a message's headers, when its caller named a trace; else none: a stream that is open for
+    hours would gather every task in one trace."""
+    submitter = _submitter.get()
+    return {"traceparent": submitter} if submitter else {}
 
 
-def link_to(traceparent: str) -> list[Link]:
-    """A link to the span of a `traceparent`; none when it is not one."""
-    found = trace.get_current_span(_propagator.extract({"traceparent": traceparent})).get_span_context()
-    return [Link(found)] if found.is_valid else []
+def traceparent_in(headers: Mapping[str, str] | None) -> str:
+    """The `traceparent` of a message's headers; empty when there is none, or it is not one: anybody may send it."""
+    found = (headers or {}).get("traceparent", "")
+    return found if _TRACEPARENT.fullmatch(found) else ""
 
 
 def add_trace_id(logger: Any, name: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from prometheus_client.metrics_core import Metric as Family
 from sqlalchemy import Connection, Table, Text, cast, exists, func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from coordinator.intake.batch_rows import ACCEPTED, MISSING
 from coordinator.ledger.bulk import ATTEMPTS, TASKS
@@ -22,6 +23,7 @@ from coordinator.ledger.tables import (
 )
 from coordinator.ledger.transitions import LIVE_ATTEMPT_STATES, TaskState
 from coordinator.observability.families import Labels, family, summed
+from verifier.errors import W3bstreamError
 
 PROVERS: Table = ProverRow.__table__  # type: ignore[attr-defined]
 COUNTS: Table = IntakeCountRow.__table__  # type: ignore[attr-defined]
@@ -30,6 +32,8 @@ OUTBOX: Table = OutboxTxRow.__table__  # type: ignore[attr-defined]
 MESSAGES: Table = WebhookMessageRow.__table__  # type: ignore[attr-defined]
 ENDPOINTS: Table = WebhookEndpointRow.__table__  # type: ignore[attr-defined]
 LEADERSHIP: Table = LeadershipRow.__table__  # type: ignore[attr-defined]
+LEDGER_ERRORS = (W3bstreamError, SQLAlchemyError)
+"""What a look at the ledger may raise; SQLite's own errors have no code."""
 NOT_FINAL = ("QUEUED", "SENT", "MINED", "SAFE", "REFUSED")
 """Steps of the ladder that a transaction is counted in; FINAL ones are told by the task states."""
 
@@ -44,6 +48,14 @@ def read_standing(connection: Connection, now: int, *, by_project: bool = False)
         *_webhooks(connection, now),
         _terms(connection),
     ]
+
+
+def ledger_problem(error: Exception) -> tuple[str, str]:
+    """(code, reason) of one of `LEDGER_ERRORS`; never the statement, whose values may be anybody's."""
+    if isinstance(error, W3bstreamError):
+        return error.code, error.message
+    cause = getattr(error, "orig", None) or error
+    return "W3B-8020", f"{type(cause).__name__}: {cause}"[:300]
 
 
 def waiting_kinds(connection: Connection) -> dict[tuple[str, ...], tuple[int, int]]:

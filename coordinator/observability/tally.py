@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.process_collector import ProcessCollector
 
 from coordinator.observability.catalogue import CATALOGUE
 from verifier.errors import W3bstreamError
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the series, and Prometheus sees a reset without them
 REGISTRY = CollectorRegistry()
 """What this process counted, and the process itself."""
 ProcessCollector(registry=REGISTRY)

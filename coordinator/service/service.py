@@ -34,6 +34,7 @@ from coordinator.service.home import Lock, locks_of
 from coordinator.service.leading import Leading
 from coordinator.service.logs import configure_logs
 from coordinator.service.loops import IntakeDoor, Loops, Parts, standing_by
+from coordinator.service.notify import tell_systemd
 from coordinator.service.preparation import Preparation, ReadyProgram
 from coordinator.settings import Settings
 from coordinator.settlement.deployment import ensure_deployment
@@ -339,6 +340,7 @@ async def _serve(settings: Settings) -> None:
             f"Logs: {settings.home / 'logs' / 'service.log'}. Ctrl-C ends the service.\n"
         )
         sys.stdout.flush()
+        tell_systemd("READY=1")
         await waiting
     finally:
         waiting.cancel()
@@ -357,5 +359,5 @@ async def _explorer_line(service: Service) -> str:
 
 def run_service(settings: Settings) -> None:
     """Run the service until SIGTERM or SIGINT. Raises what `Service.start` raises."""
-    configure_logs(settings.home)
+    configure_logs(settings.home, level=settings.log_level, mib=settings.log_mib)
     asyncio.run(_serve(settings))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import structlog
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
+from structlog.contextvars import bound_contextvars
 
 from coordinator.ledger.store import Ledger, record_tx_step
 from coordinator.ledger.tables import OutboxTxRow
@@ -97,8 +98,10 @@ class Sending:
         assert row.raw is not None
         assert row.id is not None
         again = row.id in self.sent_at or row.reorgs > 0
+        bound = {"task": row.ref["task_id"]} if "task_id" in row.ref else {}
         try:
-            await self.chain.send_raw(row.raw)
+            with bound_contextvars(tx=row.id, purpose=row.purpose, **bound):
+                await self.chain.send_raw(row.raw)
         except (RpcRefused, Reverted) as error:
             # "already known", "nonce too low", "underpriced": the next look at the receipt decides.
             logger.info("mempool answered", tx=row.id, error=error.message)

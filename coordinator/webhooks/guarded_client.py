@@ -25,8 +25,8 @@ from coordinator.webhooks.ssrf import LOOPBACK_NAME, Resolve, UrlPolicy, check_a
 from verifier.errors import InvalidInput, Refused
 
 IDLE_SECONDS = 1.0
-"""A connection that rests longer is closed: shorter than any usual server's own limit, so that a POST never meets one that
-the server is just closing."""
+"""A connection that rests longer is closed: shorter than any usual server's own limit, so that a POST never meets one
+that the server is just closing."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class GuardedClient:
             limit=0,
             ssl=self._tls or True,
             socket_factory=self._socket,
-            **({"keepalive_timeout": IDLE_SECONDS} if reuse else {}),
+            keepalive_timeout=IDLE_SECONDS if reuse else None,
         )
         return aiohttp.ClientSession(
             connector=connector,

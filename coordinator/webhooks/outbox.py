@@ -1,13 +1,14 @@
 """The webhook outbox in the ledger: which messages are due, and what came of many tries, in one transaction.
 
-Plain statements over a connection (`Ledger.read`, `Ledger.write`): a delivery costs the ledger a share of a few statements
-and of one commit, not a transaction.
+Plain statements over a connection (`Ledger.read`, `Ledger.write`): a delivery costs the ledger a share of a few
+statements and of one commit, not a transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, false, func, insert, select, update
@@ -109,7 +110,6 @@ _MESSAGES = (
         col(_MESSAGE.endpoint_id) == bindparam("endpoint"),
         col(_MESSAGE.state) == PENDING,
         col(_MESSAGE.next_at) <= bindparam("now"),
-        col(_MESSAGE.id).not_in(bindparam("held", expanding=True)),
     )
     .order_by(col(_MESSAGE.next_at), col(_MESSAGE.id))
     .limit(bindparam("room"))
@@ -145,7 +145,7 @@ _FAILS = (
 class Room:
     """How much the sender can take."""
 
-    held: Mapping[str, Sequence[str]]
+    held: Mapping[str, frozenset[str]]
     """Messages that it has already, by endpoint."""
     places: Mapping[str, int]
     """How many more it takes of an endpoint."""
@@ -167,8 +167,11 @@ def due(connection: Connection, now: int, room: Room) -> Due:
         space = min(room.places.get(row.id, room.usual), total)
         if row.due_at > now or space <= 0:
             continue
-        values = {"endpoint": row.id, "now": now, "held": list(room.held.get(row.id, ())), "room": space}
-        messages = tuple(Message(*found) for found in connection.execute(_MESSAGES, values))
+        # Held ones are passed over here, so that the statement's text, and with it its plan, stays the same.
+        held = room.held.get(row.id, frozenset())
+        values = {"endpoint": row.id, "now": now, "room": space + len(held)}
+        found = (Message(*each) for each in connection.execute(_MESSAGES, values))
+        messages = tuple(islice((message for message in found if message.id not in held), space))
         total -= len(messages)
         if messages:
             target = Target(row.id, row.project_id, row.url, keys_of(row, now), row.failing_since)

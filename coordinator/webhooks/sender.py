@@ -42,7 +42,7 @@ _IDLE_SECONDS = 5.0
 """The ledger is looked at this often without a hint, for messages that another process put in."""
 _AWAY_SECONDS = 1.0
 """Pause when the ledger is away."""
-_GATHER_SECONDS = 0.01
+_GATHER_SECONDS = 0.02
 """Outcomes that come so soon after the first share its commit, while more POSTs are under way."""
 _BATCH = 512
 _HELD = 2048
@@ -52,8 +52,8 @@ _HELD = 2048
 class WebhookSender:
     """The delivery loop.
 
-    Parameters: `cap` tries before a message is DEAD; `limit` and `per_endpoint` bound the connections; POSTs under way get
-    `grace` seconds when the loop is told to stop.
+    Parameters: `cap` tries before a message is DEAD; `limit` and `per_endpoint` bound the connections; POSTs under way
+    get `grace` seconds when the loop is told to stop.
     """
 
     def __init__(
@@ -111,8 +111,8 @@ class WebhookSender:
     async def _turn(self) -> Due:
         """Record what came, read what is due, start it."""
         outcomes, self._done = self._done[:_BATCH], self._done[_BATCH:]
-        now, read_at = self.ledger.clock(), time.monotonic()
-        room = self._lanes.room(read_at)
+        now = self.ledger.clock()
+        room = self._lanes.room(time.monotonic(), {each.message_id for each in outcomes})
         try:
             if outcomes:
                 await self._disable(outcomes)
@@ -126,7 +126,8 @@ class WebhookSender:
             raise
         for each in outcomes:
             self._lanes.release(each.endpoint_id, each.message_id)
-        self._lanes.add(due, read_at)
+        # Counted from here: where the ledger is slow, what it gave must not be too old to be sent before it is here.
+        self._lanes.add(due, time.monotonic())
         self._fill()
         return due
 
@@ -167,6 +168,13 @@ class WebhookSender:
         self._fill()
 
     async def _deliver(self, target: Target, message: Message) -> None:
+        """Make one try after the other, as long as there are messages."""
+        found: tuple[Target, Message] | None = (target, message)
+        while found is not None:
+            await self._try(*found)
+            found = None if self._stopping else self._lanes.take(time.monotonic())
+
+    async def _try(self, target: Target, message: Message) -> None:
         outcome: Outcome | None = None
         try:
             outcome = await self._courier.deliver(target, message)
@@ -176,8 +184,16 @@ class WebhookSender:
                 self._lanes.release(target.id, message.id)
             else:
                 self._done.append(outcome)
-        log = logger.debug if outcome.state == DELIVERED else logger.info
-        log("webhook tried", message=message.id, endpoint=target.id, status=outcome.status, error=outcome.error)
+                self._wake.set()
+        if outcome.state != DELIVERED:
+            logger.info(
+                "webhook not delivered",
+                message=message.id,
+                endpoint=target.id,
+                state=outcome.state,
+                status=outcome.status,
+                error=outcome.error,
+            )
 
     async def _disable(self, outcomes: Sequence[Outcome]) -> None:
         """Disable the endpoints that said 410 or failed for too long, with a line in the audit log."""

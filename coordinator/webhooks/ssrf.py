@@ -19,6 +19,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from yarl import URL
 
@@ -136,6 +137,7 @@ def _embedded(address: Address) -> ipaddress.IPv4Address | None:
     return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
 
 
+@lru_cache(maxsize=4096)
 def check_url(text: str, policy: UrlPolicy) -> URL:
     """The parsed URL, when its form is allowed; a literal address is checked too, a name only when it is connected to.
 

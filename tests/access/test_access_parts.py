@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coordinator.access.audit import GENESIS, Entry, row_hash, verify
+from coordinator.access.audit_chain import GENESIS, Entry, row_hash, verify
 from coordinator.access.quotas import Buckets, Counter, Limit, OverQuota
 from coordinator.access.redaction import HIDDEN, redact, redacted
 from coordinator.api.acts import ACTIONS, OWN_RECORD, action_of

@@ -18,7 +18,8 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from sqlmodel import col, select, update
 
 from coordinator.access import did_keys
-from coordinator.access.audit import entry, verify
+from coordinator.access.audit import entry
+from coordinator.access.audit_chain import verify
 from coordinator.access.dids import LoginClaims
 from coordinator.api.client import Client
 from coordinator.api.errors import DETAILS_KEY

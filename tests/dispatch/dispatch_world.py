@@ -69,9 +69,7 @@ class World:
     def behave(self, behaviour: str, kind: str = "test.hash") -> None:
         (self.programs[kind].folder / "behaviour").write_text(behaviour)
 
-    def dispatcher(
-        self, pool: ProverPool, limits: Limits = FAST, cluster: ClusterPool | None = None
-    ) -> Dispatcher:
+    def dispatcher(self, pool: ProverPool, limits: Limits = FAST, cluster: ClusterPool | None = None) -> Dispatcher:
         async def on_ended(_session: object, _now: int, task: TaskRow) -> None:
             self.ended.append((task.id, task.state))
 

@@ -12,8 +12,8 @@ from tests.e2e.weather_project import WeatherProject, temperatures, wait_final
 from tests.e2e.webhook_listener import Listener, free_port
 from w3bstream.v1 import webhook_pb2
 
-RECOVERY_SECONDS = 150.0
-"""The second try comes within 5 seconds, a third within 20 more, a fourth within 80 more."""
+RECOVERY_SECONDS = 400.0
+"""The second try comes after 5 seconds; only where it was too early, the third comes 5 minutes later."""
 
 
 def message_to(client: Client, project_id: int, endpoint: str) -> webhook_pb2.WebhookMessage | None:
@@ -24,6 +24,7 @@ def message_to(client: Client, project_id: int, endpoint: str) -> webhook_pb2.We
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_webhook_down(installation: Installation, client: Client) -> None:
     project = WeatherProject(client, "webhook-down", devices=2)
     port = free_port()

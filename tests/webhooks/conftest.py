@@ -18,8 +18,8 @@ from coordinator.ledger.tables import WebhookDeliveryRow, WebhookEndpointRow, We
 from coordinator.webhooks.backoff import Backoff
 from coordinator.webhooks.endpoints import create_endpoint
 from coordinator.webhooks.event import TASK_FINAL, cloud_event
-from coordinator.webhooks.sender import WebhookSender
 from coordinator.webhooks.guarded_client import GuardedClient
+from coordinator.webhooks.sender import WebhookSender
 from coordinator.webhooks.ssrf import UrlPolicy
 
 LOOPBACK = UrlPolicy(allow_loopback=True, total_seconds=1.0, connect_seconds=0.5)
