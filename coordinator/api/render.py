@@ -23,10 +23,12 @@ from coordinator.ledger.tables import (
 )
 from coordinator.webhooks.endpoints import signing_of
 from coordinator.webhooks.signatures import public_key
-from verifier.errors import W3bstreamError
+from verifier.errors import InvalidInput, W3bstreamError
 from verifier.outputs import decode_outputs
 from w3bstream.v1 import admin_pb2, ingest_pb2, project_pb2, prover_pb2, task_pb2, webhook_pb2
 
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
+"""What a protobuf Timestamp may hold: 0001-01-01T00:00:00Z to 9999-12-31T23:59:59Z."""
 _DAPP = {None: "", True: "processed", False: "failed"}
 
 
@@ -37,8 +39,15 @@ def timestamp(milliseconds: int | None) -> Timestamp | None:
     return Timestamp(seconds=milliseconds // 1000, nanos=milliseconds % 1000 * 1_000_000)
 
 
-def milliseconds(at: Timestamp) -> int:
-    """A Timestamp as milliseconds since the Unix epoch."""
+def milliseconds(at: Timestamp, field: str) -> int:
+    """A Timestamp of a request as milliseconds since the Unix epoch.
+
+    Raises InvalidInput (W3B-7008) for one outside of protobuf's years 1 to 9999.
+    """
+    if not (FIRST_SECOND <= at.seconds <= LAST_SECOND and 0 <= at.nanos < 10**9):
+        raise InvalidInput(
+            "W3B-7008", f"{at.seconds} s and {at.nanos} ns is no time in the years 1 to 9999", field=field
+        )
     return at.seconds * 1000 + at.nanos // 1_000_000
 
 

@@ -155,7 +155,7 @@ def _put_back(caller: Caller, reason: str) -> str:
 
 
 def _deadline(request: task_pb2.RequeueTaskRequest | task_pb2.RequeueTasksRequest) -> int:
-    return render.milliseconds(request.deadline) if request.HasField("deadline") else 0
+    return render.milliseconds(request.deadline, "deadline") if request.HasField("deadline") else 0
 
 
 async def _kind(session: AsyncSession, task: TaskRow, request: task_pb2.RerunTaskRequest) -> str:

@@ -152,10 +152,10 @@ def _filter(request: task_pb2.ListTasksRequest, caller: Caller) -> tuple[list[An
     wanted: list[Any] = [col(TaskRow.project_id) == project_id] if project_id else []
     bounds: list[int | None] = [None, None]
     if request.HasField("created_after"):
-        bounds[0] = render.milliseconds(request.created_after)
+        bounds[0] = render.milliseconds(request.created_after, "created_after")
         wanted.append(col(TaskRow.created_at) > bounds[0])
     if request.HasField("created_before"):
-        bounds[1] = render.milliseconds(request.created_before)
+        bounds[1] = render.milliseconds(request.created_before, "created_before")
         wanted.append(col(TaskRow.created_at) < bounds[1])
     return wanted, states, ("ListTasks", project_id, states, bounds)
 

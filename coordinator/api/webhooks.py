@@ -148,7 +148,7 @@ class WebhookService(webhook_pb2_grpc.WebhookServiceServicer):
         self, request: webhook_pb2.ReplayMessagesRequest, context: object
     ) -> webhook_pb2.ReplayMessagesResponse:
         """Send every dead message of an endpoint again."""
-        since = request.since.ToMilliseconds() if request.HasField("since") else 0
+        since = render.milliseconds(request.since, "since") if request.HasField("since") else 0
         async with self._ledger.transaction() as session:
             row = await _endpoint(session, current_caller(), request.webhook_id)
             count = await endpoints.replay_dead(session, self._ledger.clock(), row.id, since)

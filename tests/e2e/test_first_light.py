@@ -30,6 +30,7 @@ WINDOWS = [Result.of(VALUES[at : at + CAPACITY]) for at in range(0, len(VALUES),
 TOTALS = Result.of(VALUES)
 COMPLETE = (0, 0, 0, 0)
 """Missing, duplicates, late and reordered: the readings are sent in order and once."""
+NOTHING_LACKS = dict.fromkeys(("missing", "duplicates", "late", "reordered"), 0)
 OVERSIZED = 5_000
 UNKNOWN_PROJECT = 4_711
 
@@ -126,8 +127,7 @@ def light(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Iterator[Ligh
 def test_every_task_is_final_with_the_input_s_result(light: Light) -> None:
     assert [task.state for task in light.tasks] == [FINAL] * len(WINDOWS)
     for task, window in zip(light.tasks, WINDOWS, strict=True):
-        lacking = dict.fromkeys(("missing", "duplicates", "late", "reordered"), 0)
-        assert {field.name: int(field.value) for field in task.result} == vars(window) | lacking
+        assert {field.name: int(field.value) for field in task.result} == vars(window) | NOTHING_LACKS
         assert task.completeness == task_pb2.Completeness()
         assert task.count == window.count
         assert task.provenance == "in-proof"
@@ -144,16 +144,16 @@ def test_bad_readings_are_refused_each_with_its_code_and_stop_none_of_the_others
 
 
 def test_a_replayed_sequence_goes_to_the_dead_letters(light: Light) -> None:
-    """A new signature over an old sequence is another message; the intake tells it from the first one."""
+    """Another value signed under an old sequence is an equivocation; the first one counts, both are kept."""
     before = light.client.get_intake(light.project.id)
     key = light.project.keys[0]
     replay = key.sign(light.project.id, 1, FIRST_TIME, (9_999).to_bytes(4, "big")).to_wire()
     assert light.client.ingest([replay]).accepted == 1
     until(
-        lambda: light.client.get_intake(light.project.id).refused.get("W3B-1005", 0) == 1, 20, "the replay is refused"
+        lambda: light.client.get_intake(light.project.id).refused.get("W3B-1050", 0) == 1, 20, "the replay is refused"
     )
     (letter,) = light.client.list_dead_letters(light.project.id).dead_letters
-    assert (letter.code, letter.reading, letter.sequence) == ("W3B-1005", replay, 1)
+    assert (letter.code, letter.reading, letter.sequence) == ("W3B-1050", replay, 1)
     assert light.client.get_intake(light.project.id).accepted == before.accepted == len(VALUES)
 
 
@@ -236,7 +236,7 @@ def test_the_command_line_works_against_it(light: Light) -> None:
     assert made == sorted(made, reverse=True), "newest first"
     assert listed["counts"] == {"FINAL": str(len(WINDOWS))}
     one = json.loads(run("task", "get", light.tasks[0].id, "--json"))
-    assert {field["name"]: int(field["value"]) for field in one["task"]["result"]} == vars(WINDOWS[0])
+    assert {field["name"]: int(field["value"]) for field in one["task"]["result"]} == vars(WINDOWS[0]) | NOTHING_LACKS
     provers = json.loads(run("prover", "list", "--json"))["provers"]
     assert sum(int(prover["verified"]) for prover in provers) == len(WINDOWS)
     deliveries = json.loads(run("webhook", "deliveries", "--project", str(light.project.id), "--json"))

@@ -26,7 +26,7 @@ def own(tmp_path: Path, keys: Path) -> Iterator[Installation]:
 
 
 def send_and_kill(own: Installation, listener: Listener) -> int:
-    """Two full windows, half a window and a replay; killed once a prover is at work. Returns the project's id."""
+    """Two full windows, half a window and another value under an old sequence; killed once a prover is at work. Returns the project's id."""
     own.start()
     with own.client() as client:
         project = WeatherProject(client, "killed")
@@ -51,11 +51,11 @@ def test_coordinator_killed(own: Installation) -> None:
             until(lambda: len({got.id for got in listener.got}) >= TASKS, 60, "a webhook for each task")
         require_exactly_once(own, project, VALUES)
         dead = own.rows("select code from dead_letter where project_id = ?", project)
-        assert [row["code"] for row in dead] == ["W3B-1005"]
+        assert [row["code"] for row in dead] == ["W3B-1050"]
         messages = own.rows("select id, subject from webhook_message where project_id = ?", project)
         assert sorted(row["subject"] for row in messages) == sorted(task.id for task in tasks)
         assert {got.id for got in listener.got} == {row["id"] for row in messages}
         lost = own.rows("select code from attempt where state = 'LOST'")
-        assert {row["code"] for row in lost} == {"W3B-4082"}
+        assert {row["code"] for row in lost} == {"W3B-3081"}
         proofs = own.rows("select task_id from attempt where state = 'VERIFIED'")
         assert sorted(row["task_id"] for row in proofs) == sorted(task.id for task in tasks)
