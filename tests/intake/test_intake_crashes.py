@@ -188,7 +188,8 @@ async def test_a_stream_made_anew_stops_the_project_with_a_code(
     await stream.publish([reading(100 + sequence) for sequence in range(published)])
 
     async def stopped() -> bool:
-        return str(intake.stopped(1)).startswith("W3B-1011")
+        (cursor,) = await rows(ledger, StreamCursorRow)
+        return str(intake.stopped(1)).startswith("W3B-1011") and cursor.stopped_code == "W3B-1011"
 
     await until(stopped)
     assert "begin at 6" in intake.stopped(1)

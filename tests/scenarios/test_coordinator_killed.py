@@ -26,7 +26,7 @@ def own(tmp_path: Path, keys: Path) -> Iterator[Installation]:
 
 
 def send_and_kill(own: Installation, listener: Listener) -> int:
-    """Two full windows, half a window and another value under an old sequence; killed once a prover is at work. Returns the project's id."""
+    """Two full windows, half a window and an equivocation; killed once a prover is at work. Returns the project's id."""
     own.start()
     with own.client() as client:
         project = WeatherProject(client, "killed")

@@ -27,7 +27,9 @@ def test_raylet_killed(installation: Installation, client: Client) -> None:
     raylet.kill()
     (task,) = wait_final(client, project.id, 1, 400)
     attempts = client.get_task(task.id).attempts
-    assert [(each.state, each.code) for each in attempts if each.id == attempt] == [("LOST", "W3B-4082")]
+    (lost,) = (each for each in attempts if each.id == attempt)
+    # Whichever is seen first: the worker's death, or Ray's, which is not the task's fault.
+    assert (lost.state, lost.code) in {("LOST", "W3B-4082"), ("LOST", "W3B-3081")}
     assert [each.state for each in attempts if each.id > attempt].count("VERIFIED") == 1
     require_exactly_once(installation, project.id, VALUES)
     (again,) = [each for each in service.children(recursive=True) if each.name() == "raylet"]
