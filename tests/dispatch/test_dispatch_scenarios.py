@@ -31,17 +31,19 @@ def pool(local_ray: Path) -> RayPool:
 
 
 async def proving_pid(world: World) -> int:
-    """The process that is in the middle of a proof."""
+    """The process that took the `once:` behaviour and is in the middle of that proof."""
     folder = world.programs["test.hash"].folder
 
+    def takers() -> list[int]:
+        taken = [int(mark.name.split("-")[1]) for mark in folder.glob("taken-*")]
+        return [pid for pid in taken if (folder / f"proving-{pid}").exists()]
+
     async def found() -> bool:
-        before = list(folder.glob("proving-*"))
-        await asyncio.sleep(0.2)  # other workers' proofs are over by then; the one that hangs stays
-        return len(before) == 1 and list(folder.glob("proving-*")) == before
+        return bool(takers())
 
     await world.until(found, 60)
-    (mark,) = folder.glob("proving-*")
-    return int(mark.name.removeprefix("proving-"))
+    (pid,) = takers()
+    return pid
 
 
 async def all_idle(world: World) -> None:
