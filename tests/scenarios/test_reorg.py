@@ -41,10 +41,10 @@ def test_reorg(node: Anvil, tmp_path: Path, keys: Path) -> None:
             published = max(tx.block_number for tx in client.list_transactions().transactions)
             client.ingest(project.sign(VALUES))
             until(lambda: settled(own, project.id), SECONDS, "all are settled, none is final")
-        first = min(
-            row["block_number"]
-            for row in own.rows("select block_number from outbox_tx where purpose = 'apply_batch' and ref like '%0x%'")
-            if row["block_number"] > published
+        ((first,),) = own.rows(
+            "select min(block_number) from outbox_tx"
+            " where purpose = 'apply_batch' and ref like '%0x%' and block_number > ?",
+            published,
         )
         rewind(node, first)
         until(lambda: reorged(own), SECONDS, "the reorg was seen")
