@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 from eth_hash.auto import keccak
 from sqlalchemy import Connection, select
+from sqlalchemy.exc import OperationalError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.dispatch import attempts, conclusions
@@ -39,12 +40,14 @@ from coordinator.ledger.transitions import AttemptState
 from coordinator.scheduling.values import Limits
 from provers.protocol import Prepared, Prover, ProvingTask
 from provers.worker import Work
-from verifier.errors import Conflict, NotFound, W3bstreamError
+from verifier.errors import Conflict, NotFound, Unavailable, W3bstreamError
 from verifier.statement import Domain
 
 log = structlog.get_logger(__name__)
 
 Report = Proved | Failed | Died
+AWAY_SECONDS = 1.0
+"""Pause while the ledger takes nothing."""
 VERIFIERS = 2
 """Threads that verify."""
 VERIFIED_TOGETHER = 16
@@ -165,7 +168,7 @@ class Recorder:
                 .join(TASKS, TASKS.c.id == ATTEMPTS.c.task_id)
                 .where(ATTEMPTS.c.id.in_(ids))
             )
-            return {row.id: _Known(**row._mapping) for row in rows}
+            return {row.id: _Known(**row._asdict()) for row in rows}
 
         return found | await self._ledger.read(work)
 
@@ -251,10 +254,27 @@ class Recorder:
                 return
             batch, self._waiting = self._waiting, []
             try:
-                await self._take_in(batch)
+                await self._take_in_once_it_can_be(batch)
+            except BaseException:
+                # Whoever brought the others waits here too, and takes them in next.
+                mine = {id(entry) for entry in entries}
+                left = [entry for entry in batch if not entry.is_done and id(entry) not in mine]
+                self._waiting = left + self._waiting
+                raise
+
+    async def _take_in_once_it_can_be(self, batch: list[_Entry]) -> None:
+        """Commit a batch, be the ledger away or full for a while: what is proven is not lost for that, and its lease is
+        renewed until it is recorded."""
+        while True:
+            try:
+                return await self._take_in(batch)
             except Conflict:  # PostgreSQL lets another room move a task meanwhile: one by one, all others pass
                 for entry in batch:
                     await self._take_in([entry])
+                return
+            except (Unavailable, OperationalError) as error:
+                log.warning("reports wait for the ledger", count=len(batch), error=str(error)[:300])
+                await asyncio.sleep(AWAY_SECONDS)
 
     async def _take_in(self, batch: list[_Entry]) -> None:
         """Commit a batch. A refused entry is a late report; it is recorded, and changes nothing else.

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 from sqlmodel.ext.asyncio.session import AsyncSession
+
+from coordinator.ledger.prepared import PreparedConnection
 
 Result = TypeVar("Result")
 KEPT = 3
@@ -55,8 +57,8 @@ def _over(connection: Any, work: Callable[[Connection], Result]) -> Result:
     """Run `work` over a raw sqlite3 connection, in the thread that it belongs to."""
     _lent.connection = _Lent(connection)
     try:
-        with _sqlite.connect() as lent:
-            return work(lent)
+        with PreparedConnection(connection, _sqlite.connect) as lent:
+            return work(cast(Connection, lent))
     except StopIteration as error:  # no future takes one: whoever waits would wait for ever
         raise RuntimeError("work ended with StopIteration") from error
     finally:

@@ -51,6 +51,9 @@ Preparing = Callable[[str, str, float], None]
 LOOK_SECONDS = 0.5
 HAND_OVER_SECONDS = 90.0
 """How long the loops may take to end before they are broken off."""
+SWITCH_SECONDS = 0.0005
+"""How long a thread waits for the interpreter before it asks for it. The ledger's thread gives it up at each step of a
+statement; with Python's 5 ms it would wait as long each time that the event loop is busy."""
 
 
 class Service:
@@ -360,4 +363,5 @@ async def _explorer_line(service: Service) -> str:
 def run_service(settings: Settings) -> None:
     """Run the service until SIGTERM or SIGINT. Raises what `Service.start` raises."""
     configure_logs(settings.home, level=settings.log_level, mib=settings.log_mib)
+    sys.setswitchinterval(SWITCH_SECONDS)
     asyncio.run(_serve(settings))
