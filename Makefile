@@ -41,7 +41,7 @@ demo: setup ## Real readings become proven, on-chain verified results
 	@PATH="$(USER_PATH)" $(BIN)/w3bstream demo --once
 
 test: setup tools ## Every test
-	@PATH="$(NODE_BIN):$$PATH" cargo test --quiet --release --manifest-path native/Cargo.toml -p w3bstream-babyjubjub -p w3bstream-evm -p w3bstream-groth16
+	@PATH="$(NODE_BIN):$$PATH" cargo test --quiet --release --manifest-path native/Cargo.toml -p w3bstream-babyjubjub -p w3bstream-evm -p w3bstream-field -p w3bstream-groth16
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-browser: setup ## The explorer in a headless browser (installs Debian's Chromium)
@@ -63,7 +63,8 @@ check: setup tools ## Formatting, lints, types, import rules, generated files
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m verifier.contracts.compile --check
 
 bench: setup tools ## Print the benchmark tables
-	@for name in $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)); do \
+	@for name in $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)) \
+			$(patsubst benchmarks/%/__main__.py,%,$(wildcard benchmarks/*/__main__.py)); do \
 		echo "== $$name"; PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 docs: setup ## Draw the generated pages of docs/ again

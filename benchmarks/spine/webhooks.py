@@ -1,6 +1,6 @@
 """Webhooks sent durably against bare aiohttp posts.
 
-    python -m benchmarks.spine_webhooks [--messages 2000] [--rounds 5]
+    python -m benchmarks.spine.webhooks [--messages 2000] [--rounds 5] [--json]
 
 Both sides post the same bodies over the same number of connections to the same receiver (a process of its own that
 answers 204), in turn. Ours reads each message from a ledger on disk (SQLite, every commit synced), signs it, posts it and
@@ -11,7 +11,6 @@ ledger of its own. The figures are medians of the rounds.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import statistics
 import sys
@@ -23,8 +22,11 @@ import aiohttp
 from sqlalchemy import func
 from sqlmodel import select
 
-from coordinator.ledger.store import Ledger, enqueue_webhooks
-from coordinator.ledger.tables import WebhookDeliveryRow, WebhookMessageRow
+from benchmarks.spine.figures import LOAD, load_average, parser, show
+from coordinator.ledger.outbox_tables import WebhookDeliveryRow, WebhookMessageRow
+from coordinator.ledger.outboxes import enqueue_webhooks
+from coordinator.ledger.store import Ledger
+from coordinator.service.logs import configure_logs
 from coordinator.webhooks.endpoints import create_endpoint
 from coordinator.webhooks.event import TASK_FINAL, cloud_event
 from coordinator.webhooks.guarded_client import GuardedClient
@@ -104,10 +106,7 @@ async def ours(path: Path, url: str, messages: int, signing: str = "v1") -> floa
     began = time.perf_counter()
     running = asyncio.create_task(sender.run())
     async with asyncio.timeout(ROUND_SECONDS):
-        while True:
-            async with ledger.reading() as session:
-                if (await session.exec(left)).first() is None:
-                    break
+        while await ledger.read(lambda connection: connection.execute(left).first()) is not None:  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
     took = time.perf_counter() - began
     sender.stop()
@@ -124,14 +123,16 @@ async def ours(path: Path, url: str, messages: int, signing: str = "v1") -> floa
 
 async def measure(messages: int = 2000, rounds: int = 5) -> dict[str, float]:
     """Messages a second on each side and their ratio `webhook_vs_aiohttp`; `_v1a` with ed25519 signatures."""
+    load = load_average()
     sink = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "from benchmarks.webhook_sink import serve; serve()", stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "benchmarks.spine.webhook_sink", stdout=asyncio.subprocess.PIPE
     )
     seconds: dict[str, list[float]] = {"bare": [], "v1": [], "v1a": []}
     try:
         assert sink.stdout is not None
         url = f"http://127.0.0.1:{int(await sink.stdout.readline())}/hook"
         with tempfile.TemporaryDirectory() as folder:
+            configure_logs(Path(folder), quiet=True)
             await ours(Path(folder) / "warm.db", url, ENDPOINTS * 10)  # compiled statements, imported modules
             for at in range(rounds):
                 seconds["bare"].append(await bare(url, messages))
@@ -142,6 +143,7 @@ async def measure(messages: int = 2000, rounds: int = 5) -> dict[str, float]:
         await sink.wait()
     peer, v1, v1a = (messages / statistics.median(seconds[name]) for name in ("bare", "v1", "v1a"))
     return {
+        LOAD: load,
         "webhook_vs_aiohttp": v1 / peer,
         "webhook_vs_aiohttp_v1a": v1a / peer,
         "webhooks_per_second": v1,
@@ -151,19 +153,14 @@ async def measure(messages: int = 2000, rounds: int = 5) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--messages", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    found = asyncio.run(measure(options.messages, options.rounds))
-    print(f"{options.messages} messages, {CONNECTIONS} connections, medians of {options.rounds} rounds")
-    print(f"{'':34}{'messages/s':>12}{'share':>8}")
-    print(f"{'bare aiohttp posts':34}{found['aiohttp_posts_per_second']:12.0f}{1:8.2f}")
-    print(f"{'webhooks, HMAC (v1)':34}{found['webhooks_per_second']:12.0f}{found['webhook_vs_aiohttp']:8.2f}")
-    print(
-        f"{'webhooks, ed25519 (v1a)':34}{found['webhooks_per_second_v1a']:12.0f}{found['webhook_vs_aiohttp_v1a']:8.2f}"
-    )
+    """Measure and print a table, and JSON where it is asked for."""
+    options = parser(__doc__)
+    options.add_argument("--messages", type=int, default=2000, help="messages a round (2000)")
+    options.add_argument("--rounds", type=int, default=5, help="rounds (5)")
+    chosen = options.parse_args()
+    found = asyncio.run(measure(chosen.messages, chosen.rounds))
+    title = f"{chosen.messages} messages, {CONNECTIONS} connections, medians of {chosen.rounds} rounds"
+    show(title, found, as_json=chosen.json)
 
 
 if __name__ == "__main__":

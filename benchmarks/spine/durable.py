@@ -1,42 +1,26 @@
-"""What durability costs a job: no-op jobs through the dispatcher, Ray and the ledger on disk, beside bare Ray actor calls
-and beside Celery on Redis.
+"""Durable no-op jobs: a ledger on disk, the dispatcher on Ray, and a stand-in for the chain.
 
-`python -m benchmarks.spine_jobs` interleaves rounds of the three and prints medians:
-
-- **ray**: asynchronous calls of a no-op actor method, pipelined, as many actors as workers, a job's payload each;
-- **ours**: tasks put into the ledger as the intake puts them (task, readings and timeline, many in one transaction),
-  leased, proven by a no-op prover on Ray, verified, committed PROVED and SATISFIED; what is accepted and what is proven
-  is synced to disk (a lease is, too, before anything leaves the machine for it: `Ledger.write`). The
-  chain is left out: a stand-in in this file takes assignments as mined, in transactions of its own;
-- **celery**: no-op Celery tasks on a Redis server on loopback, acknowledged late, results stored in Redis, the default
-  prefetch, as many worker processes as we have workers, sent by one process.
-
-Latency is that of jobs that come one by one at half the rate reached before, less the median of a bare Ray call.
+Tasks are put into the ledger as the intake puts them (task, readings and timeline, many in one transaction), leased,
+proven by a prover of `noop.py` on Ray, verified, committed PROVED and SATISFIED. The chain is left out: a stand-in takes
+assignments as mined, in transactions of its own.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import shutil
-import statistics
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from benchmarks.spine_noop import KIND, PROGRAM_ID, NoopProver
-from benchmarks.spine_peers import WORKERS, BareRay, Celery
+from benchmarks.spine.noop import KIND, PROGRAM_ID, NoopProver
+from benchmarks.spine.peers import WORKERS
 from coordinator.dispatch.dispatcher import Dispatcher
 from coordinator.dispatch.ray_pool import RayPool
-from coordinator.dispatch.ray_runtime import SOURCE_ROOT, start_ray, stop_ray
+from coordinator.dispatch.ray_runtime import SOURCE_ROOT
 from coordinator.dispatch.snapshot import OUTBOX, PROVERS
 from coordinator.ledger.bulk import ATTEMPTS, EVENTS, TASKS, Event, add_events
 from coordinator.ledger.store import Ledger
@@ -50,10 +34,11 @@ from verifier.statement import Domain, Opening, task_id
 
 SUBMITTED = 64
 """Tasks of one submitting transaction."""
-ROUNDS = 5
-JOBS = 2_000
+MOST_WORKERS = 64
+"""More than any cluster here has room for: all of its room is used."""
 DOMAIN = Domain(4690, b"\x11" * 20)
 KEY = DeviceKey(KeyType.SECP256K1, bytes(31) + b"\x07")
+STAND_IN = "stand-in"
 READINGS: Any = ReadingRow.__table__  # type: ignore[attr-defined]
 ADD_TASKS, ADD_READINGS = insert(TASKS), insert(READINGS)
 TOLD = (
@@ -186,14 +171,20 @@ class ChainStandIn:
             for update_all in self.MINED:
                 connection.execute(update_all, {"mined": self._mined})
 
-        if await self._ledger.read(waiting):
+        if await self._ledger.read(waiting, brief=True):
             await self._ledger.write(mine)
 
     async def prepare(self) -> None:
         """One mined transaction, which all assignments name: a batch of the chain carries eighty."""
+        found = select(OUTBOX.c.id).where(OUTBOX.c.dedupe_key == STAND_IN)
+        self._mined = await self._ledger.read(lambda connection: connection.execute(found).scalar())
+        if self._mined is None:
+            await self._add()
+
+    async def _add(self) -> None:
         now = self._ledger.clock()
         values = {
-            "dedupe_key": "stand-in",
+            "dedupe_key": STAND_IN,
             "chain_id": 0,
             "purpose": "apply_batch",
             "ref": {},
@@ -249,37 +240,48 @@ async def prepare_project(ledger: Ledger, jobs: Jobs) -> None:
 
 
 class Spine:
-    """A ledger, a dispatcher on Ray and the stand-in for the chain."""
+    """A ledger, a dispatcher on Ray and the stand-in for the chain.
 
-    def __init__(self, ledger: Ledger, home: Path) -> None:
+    Parameters: `prover` is the class of `noop.py` that workers run; with `address` they are as many as the nodes of the
+    Ray cluster there have room for, else `WORKERS` on this process's own Ray.
+    """
+
+    def __init__(self, ledger: Ledger, home: Path, *, prover: type[NoopProver] = NoopProver, address: str = "") -> None:
         self.ledger = ledger
         self.jobs = Jobs()
         self._home = home
         self._ends: dict[str, asyncio.Event] = {}
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[Spine]:
-        """Up until the block ends."""
-        await self.ledger.migrate()
-        await prepare_project(self.ledger, self.jobs)
-        chain = ChainStandIn(self.ledger)
-        await chain.prepare()
-        folder = self._home / "program"
-        folder.mkdir()
-        dispatcher = Dispatcher(
-            self.ledger,
-            RayPool(self._home, {KIND: WORKERS}, import_paths=(SOURCE_ROOT,)),
-            Settings(home=self._home, provers=WORKERS),
+        self._arrived: list[asyncio.Future[str]] = []
+        self._putting: asyncio.Task[None] | None = None
+        self._pool = RayPool(home, {KIND: WORKERS}, address=address, import_paths=(SOURCE_ROOT,))
+        folder = home / "program"
+        folder.mkdir(exist_ok=True)
+        self._dispatcher = Dispatcher(
+            ledger,
+            self._pool,
+            Settings(home=home, provers=WORKERS, provers_min=MOST_WORKERS, provers_max=MOST_WORKERS),
             DOMAIN,
             {KIND: NoopProver()},
             programs={"noop": Program("noop", KIND, folder)},
-            entries={KIND: "benchmarks.spine_noop:NoopProver"},
+            entries={KIND: f"{prover.__module__}:{prover.__name__}"},
+            cluster=self._pool if address else None,
         )
+
+    async def prepare(self) -> None:
+        """The ledger's schema, and the project in it."""
+        await self.ledger.migrate()
+        await prepare_project(self.ledger, self.jobs)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Spine]:
+        """Up until the block ends, on a ledger that is prepared."""
+        chain = ChainStandIn(self.ledger)
+        await chain.prepare()
+        dispatcher = self._dispatcher
         mining = asyncio.create_task(chain.run())
         dispatching = asyncio.create_task(dispatcher.run())
         following = asyncio.create_task(self._follow())
         try:
-            await self.done(await submit(self.ledger, self.jobs, 8))  # workers are up, depths are measured
             yield self
         finally:
             await dispatcher.stop()
@@ -287,6 +289,16 @@ class Spine:
             following.cancel()
             await asyncio.gather(mining, following, dispatching, return_exceptions=True)
             await self.ledger.close()
+
+    async def warm(self) -> None:
+        """Until workers are up and depths are measured."""
+        await self.done(await submit(self.ledger, self.jobs, 8))
+
+    async def crew_of(self, count: int, seconds: float = 300.0) -> None:
+        """Wait until `count` workers are ready."""
+        async with asyncio.timeout(seconds):
+            while sum(worker.ready for worker in self._pool.workers()) != count:  # noqa: ASYNC110  Ray starts them
+                await asyncio.sleep(0.1)
 
     async def done(self, names: Sequence[str], seconds: float = 600.0) -> None:
         """Wait until these tasks are SATISFIED."""
@@ -308,7 +320,7 @@ class Spine:
 
         while True:
             seen = self.ledger.commits
-            rows = await self.ledger.read(satisfied)
+            rows = await self.ledger.read(satisfied, brief=True)
             for row in rows:
                 after = row.id
                 if row.target == "SATISFIED":
@@ -321,13 +333,30 @@ class Spine:
         await self.done(await submit(self.ledger, self.jobs, count))
         return count / (time.perf_counter() - began)
 
+    async def _put(self) -> str:
+        """Commit one task, with whatever else came meanwhile: so does the intake, which takes all that has arrived."""
+        mine: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._arrived.append(mine)
+        if self._putting is None:
+            self._putting = asyncio.create_task(self._put_all())
+        return await mine
+
+    async def _put_all(self) -> None:
+        try:
+            while self._arrived:
+                batch, self._arrived = self._arrived, []
+                for waiting, name in zip(batch, await submit(self.ledger, self.jobs, len(batch)), strict=True):
+                    waiting.set_result(name)
+        finally:
+            self._putting = None
+
     async def latencies(self, rate: float, count: int) -> list[float]:
         """Milliseconds from a single submit to its committed result, at `rate` jobs a second."""
         waits: list[float] = []
 
         async def one() -> None:
             began = time.perf_counter()
-            await self.done(await submit(self.ledger, self.jobs, 1))
+            await self.done([await self._put()])
             waits.append((time.perf_counter() - began) * 1000)
 
         began = time.perf_counter()
@@ -336,99 +365,3 @@ class Spine:
                 await asyncio.sleep(max(0.0, began + number / rate - time.perf_counter()))
                 group.create_task(one())
         return waits
-
-
-def quantile(samples: Sequence[float], share: float) -> float:
-    """Nearest-rank quantile."""
-    ranked = sorted(samples)
-    return ranked[min(len(ranked) - 1, int(share * len(ranked)))]
-
-
-async def measure(
-    *, jobs: int = JOBS, rounds: int = ROUNDS, ledger_url: str = "", with_celery: bool = True, home: Path | None = None
-) -> dict[str, float]:
-    """Medians of interleaved rounds: jobs a second of each (`ray`, `ours`, `celery`), `job_vs_ray`, `job_vs_celery`,
-    and `latency_p50_ms` and `latency_p99_ms`, added to a bare Ray call at half load.
-
-    Parameters: `ledger_url` is a fresh ledger, by default a SQLite file in a new folder below `home` (the system's
-    folder for temporary files).
-    """
-    folder = Path(tempfile.mkdtemp(prefix="w3b-spine-", dir=home))
-    try:
-        start_ray(folder, {KIND: WORKERS})
-        return await _measure(folder, jobs, rounds, ledger_url, with_celery=with_celery)
-    finally:
-        stop_ray()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _measure(folder: Path, jobs: int, rounds: int, ledger_url: str, *, with_celery: bool) -> dict[str, float]:
-    ledger = Ledger(ledger_url) if ledger_url else Ledger.at(folder / "ledger.db")
-    bare, celery = BareRay(folder, Jobs().payload()), Celery(folder)
-    found: dict[str, list[float]] = {"ray": [], "ours": [], "celery": []}
-    async with AsyncExitStack() as stack:
-        bare.start()
-        stack.callback(bare.stop)
-        spine = await stack.enter_async_context(Spine(ledger, folder).running())
-        for _ in range(rounds):
-            found["ray"].append(await bare.throughput(jobs))
-            found["ours"].append(await spine.throughput(jobs))
-        half = statistics.median(found["ours"]) / 2
-        waits, calls = await _interleaved(spine, bare, half, jobs)
-    if with_celery:  # Ray's and our processes are gone, as Celery's were not there before: each has the machine alone
-        try:
-            await celery.start()
-            found["celery"] = [await celery.throughput(jobs) for _ in range(rounds)]
-        finally:
-            celery.stop()
-    medians = {name: statistics.median(rates) for name, rates in found.items() if rates}
-    call = statistics.median(calls)
-    result = {
-        **medians,
-        "job_vs_ray": medians["ours"] / medians["ray"],
-        "latency_p50_ms": quantile(waits, 0.5) - call,
-        "latency_p99_ms": quantile(waits, 0.99) - call,
-        "ray_call_ms": call,
-    }
-    return result | ({"job_vs_celery": medians["ours"] / medians["celery"]} if with_celery else {})
-
-
-async def _interleaved(spine: Spine, bare: BareRay, rate: float, count: int) -> tuple[list[float], list[float]]:
-    waits: list[float] = []
-    calls: list[float] = []
-    for _ in range(4):
-        calls += await bare.latencies(rate, count // 4)
-        waits += await spine.latencies(rate, count // 4)
-    return waits, calls
-
-
-def main() -> None:
-    """Measure and print a table, or JSON."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=JOBS, help=f"jobs a round ({JOBS})")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"rounds ({ROUNDS})")
-    parser.add_argument("--ledger-url", default="", help="a fresh ledger; by default a SQLite file")
-    parser.add_argument("--no-celery", action="store_true", help="leave Celery out")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    found = asyncio.run(
-        measure(
-            jobs=options.jobs,
-            rounds=options.rounds,
-            ledger_url=options.ledger_url,
-            with_celery=not options.no_celery,
-        )
-    )
-    if options.json:
-        print(json.dumps(found))
-        return
-    table = Table(title=f"No-op jobs, medians of {options.rounds} rounds of {options.jobs}")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    for name, value in found.items():
-        table.add_row(name, f"{value:,.2f}")
-    Console().print(table)
-
-
-if __name__ == "__main__":
-    main()

@@ -46,3 +46,7 @@ async def _serve() -> None:
 def serve() -> None:
     """Serve until the process is ended."""
     asyncio.run(_serve())
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,6 +1,8 @@
 """`SubmitJob`, durable when it answers, against an empty gRPC unary call of the same kind of server.
 
-`python benchmarks/spine_submit.py [--rounds 7] [--seconds 1.5]`. Both servers are grpc.aio, in one process on one event
+    python -m benchmarks.spine.submit [--rounds 7] [--seconds 1.5] [--json]
+
+Both servers are grpc.aio, in one process on one event
 loop; the client is grpc.aio in another process. Ours does what it does in production: API key, scope, rates, checks,
 and a row that is on the disk (SQLite, WAL, synchronous FULL) before the answer leaves. The peer's handler returns an
 empty message. Rounds of the two alternate; a ratio is of neighbouring rounds, the figure the median ratio.
@@ -22,26 +24,26 @@ from pathlib import Path
 
 import grpc
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "proto")]
-
-from coordinator.api.auth import bootstrap_admin_key  # noqa: E402
-from coordinator.api.server import ApiServer  # noqa: E402
-from coordinator.api.surroundings import ComponentStatus  # noqa: E402
-from coordinator.intake.crypto_pool import CryptoPool  # noqa: E402
-from coordinator.intake.service import Intake  # noqa: E402
-from coordinator.ledger.store import Ledger  # noqa: E402
-from coordinator.ledger.tables import ProjectRow, ProjectVersionRow  # noqa: E402
-from coordinator.projects.file import ProjectFile  # noqa: E402
-from coordinator.projects.service import PreparedProgram  # noqa: E402
-from coordinator.service.logs import configure_logs  # noqa: E402
-from coordinator.settings import Settings  # noqa: E402
-from verifier.bindings import Deployment  # noqa: E402
-from w3bstream.v1 import job_pb2  # noqa: E402
+from benchmarks.spine.figures import LOAD, load_average, parser, show
+from coordinator.api.auth import bootstrap_admin_key
+from coordinator.api.server import ApiServer
+from coordinator.api.surroundings import ComponentStatus
+from coordinator.intake.crypto_pool import CryptoPool
+from coordinator.intake.service import Intake
+from coordinator.ledger.store import Ledger
+from coordinator.ledger.tables import ProjectRow, ProjectVersionRow
+from coordinator.projects.file import ProjectFile
+from coordinator.projects.service import PreparedProgram
+from coordinator.service.logs import configure_logs
+from coordinator.settings import Settings
+from verifier.bindings import Deployment
+from w3bstream.v1 import job_pb2
 
 CONCURRENCY = (32, 128)
 EMPTY = "/bench.Peer/Empty"
 SUBMIT = "/w3bstream.v1.JobService/SubmitJob"
+
+Call = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 
 
 class Site:
@@ -95,7 +97,7 @@ async def serve(home: Path) -> None:
     async def empty(_request: bytes, _context: object) -> bytes:
         return b""
 
-    handlers = {"Empty": grpc.unary_unary_rpc_method_handler(empty)}
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {"Empty": grpc.unary_unary_rpc_method_handler(empty)}
     peer.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench.Peer", handlers),))
     peer_port = peer.add_insecure_port("127.0.0.1:0")
     await peer.start()
@@ -125,7 +127,13 @@ async def _rate(call: Callable[[], Awaitable[object]], concurrency: int, seconds
 async def _servers() -> AsyncIterator[dict[str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, __file__, "--serve", folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            sys.executable,
+            "-m",
+            "benchmarks.spine.submit",
+            "--serve",
+            folder,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         assert process.stdin is not None
         assert process.stdout is not None
@@ -138,13 +146,14 @@ async def _servers() -> AsyncIterator[dict[str, str]]:
 
 async def measure(rounds: int = 7, seconds: float = 1.5, concurrency: Sequence[int] = CONCURRENCY) -> dict[str, float]:
     """`submit_vs_grpc`, the lowest of the levels' median ratios, and each level's rates and ratio."""
-    figures: dict[str, float] = {}
+    figures: dict[str, float] = {LOAD: load_average()}
     async with (
         _servers() as where,
         grpc.aio.insecure_channel(where["ours"]) as ours,
         grpc.aio.insecure_channel(where["peer"]) as peer,
     ):
-        submit_call, empty_call = ours.unary_unary(SUBMIT), peer.unary_unary(EMPTY)
+        submit_call: Call = ours.unary_unary(SUBMIT)
+        empty_call: Call = peer.unary_unary(EMPTY)
         metadata = (("authorization", f"Bearer {where['key']}"),)
         number = 0
 
@@ -169,21 +178,17 @@ async def measure(rounds: int = 7, seconds: float = 1.5, concurrency: Sequence[i
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=1.5)
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.serve:
-        asyncio.run(serve(options.serve))
+    """Measure and print a table, and JSON where it is asked for."""
+    options = parser(__doc__)
+    options.add_argument("--rounds", type=int, default=7, help="rounds (7)")
+    options.add_argument("--seconds", type=float, default=1.5, help="seconds a round (1.5)")
+    options.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
+    chosen = options.parse_args()
+    if chosen.serve:
+        asyncio.run(serve(chosen.serve))
         return
-    figures = asyncio.run(measure(options.rounds, options.seconds))
-    print("| at once | SubmitJob/s, durable | empty unary/s | ratio |\n|---|---|---|---|")
-    for level in CONCURRENCY:
-        mine, theirs = figures[f"submit_per_second_{level}"], figures[f"grpc_per_second_{level}"]
-        print(f"| {level} | {mine:,.0f} | {theirs:,.0f} | {figures[f'submit_vs_grpc_{level}']:.2f} |")
-    print(f"submit_vs_grpc {figures['submit_vs_grpc']:.2f} (target 0.50)")
+    found = asyncio.run(measure(chosen.rounds, chosen.seconds))
+    show(f"SubmitJob, medians of {chosen.rounds} rounds", found, as_json=chosen.json)
 
 
 if __name__ == "__main__":

