@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property, lru_cache
@@ -27,7 +28,8 @@ MAX_PAYLOAD = 4096
 UINT64 = 1 << 64
 SIGNATURE_BYTES = 64
 DEVICE_BYTES = 20
-_WIRE_HEAD = 1 + 1 + SIGNATURE_BYTES + 8 + DEVICE_BYTES + 8 + 8 + 4
+_HEAD = struct.Struct(f">BB{SIGNATURE_BYTES}sQ{DEVICE_BYTES}sQQI")
+"""Version, key type, signature, project, device, sequence, timestamp, payload length (encodings.md §1.1)."""
 _CHUNK = 31
 
 SECP256K1_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
@@ -54,6 +56,9 @@ class KeyType(IntEnum):
                 return key_type
         known = ", ".join(k.label for k in cls)
         raise InvalidInput("W3B-1010", f"key type {label!r} is unknown; known: {known}", field="key_type")
+
+
+_KEY_TYPES = {int(key_type): key_type for key_type in KeyType}
 
 
 @dataclass(frozen=True)
@@ -102,36 +107,41 @@ class Reading:
         """The bytes that secp256k1 and P-256 devices sign (§1.1)."""
         return CANONICAL_PREFIX + self._tail()
 
+    @cached_property
+    def _wire(self) -> bytes:
+        return bytes((WIRE_VERSION, self.key_type)) + self.signature + self._tail()
+
     def to_wire(self) -> bytes:
         """The message on NATS and in the ledger (§1.1)."""
-        return bytes((WIRE_VERSION, self.key_type)) + self.signature + self._tail()
+        return self._wire
 
     @classmethod
     def from_wire(cls, data: bytes) -> Reading:
         """Decode exactly what `to_wire` writes. Raises InvalidInput W3B-1001 (malformed) or W3B-1002 (too large)."""
-        if len(data) < _WIRE_HEAD:
-            raise InvalidInput("W3B-1001", f"{len(data)} bytes are too few for a reading ({_WIRE_HEAD} or more)")
-        if data[0] != WIRE_VERSION:
-            raise InvalidInput("W3B-1001", f"wire version {data[0]} is unknown", field="version")
-        if data[1] not in (1, 2, 3):
-            raise InvalidInput("W3B-1001", f"key type {data[1]} is unknown", field="key_type")
-        at = 2 + SIGNATURE_BYTES
-        project, device = data[at : at + 8], data[at + 8 : at + 28]
-        sequence, timestamp, length = data[at + 28 : at + 36], data[at + 36 : at + 44], data[at + 44 : at + 48]
-        size = int.from_bytes(length, "big")
+        if len(data) < _HEAD.size:
+            raise InvalidInput("W3B-1001", f"{len(data)} bytes are too few for a reading ({_HEAD.size} or more)")
+        version, key_type, signature, project, device, sequence, timestamp, size = _HEAD.unpack_from(data)
+        if version != WIRE_VERSION:
+            raise InvalidInput("W3B-1001", f"wire version {version} is unknown", field="version")
+        if key_type not in _KEY_TYPES:
+            raise InvalidInput("W3B-1001", f"key type {key_type} is unknown", field="key_type")
         if size > MAX_PAYLOAD:
             raise InvalidInput("W3B-1002", f"payload length says {size} bytes", field="payload")
-        if len(data) != _WIRE_HEAD + size:
-            raise InvalidInput("W3B-1001", f"{len(data)} bytes where the payload length asks for {_WIRE_HEAD + size}")
-        return cls(
-            int.from_bytes(project, "big"),
-            bytes(device),
-            int.from_bytes(sequence, "big"),
-            int.from_bytes(timestamp, "big"),
-            bytes(data[_WIRE_HEAD:]),
-            KeyType(data[1]),
-            bytes(data[2:at]),
+        if len(data) != _HEAD.size + size:
+            raise InvalidInput("W3B-1001", f"{len(data)} bytes where the payload length asks for {_HEAD.size + size}")
+        # Every field has its range by its width or by the checks above, so that construction need not ask again.
+        reading = object.__new__(cls)
+        reading.__dict__.update(
+            project=project,
+            device=device,
+            sequence=sequence,
+            timestamp=timestamp,
+            payload=bytes(data[_HEAD.size :]),
+            key_type=_KEY_TYPES[key_type],
+            signature=signature,
+            _wire=bytes(data),
         )
+        return reading
 
     def subject(self) -> str:
         """The NATS subject `da.<project>.<device>`."""

@@ -58,7 +58,7 @@ class Opening:
     """What the window lacks."""
 
     def commitment(self) -> bytes:
-        """`inputs`, 32 bytes. Raises eth_abi's EncodingError for a value that its type cannot hold."""
+        """`inputs`, 32 bytes. Raises OverflowError or ValueError for a value that its type cannot hold."""
         return _commitment(self)
 
     def words(self) -> list[bytes | int | tuple[int, int, int, int]]:
@@ -70,17 +70,40 @@ class Opening:
 OPENING_TYPES = ["bytes32", "bytes32", "uint64", "uint64", "uint32", "(uint64,uint32,uint32,uint32)"]
 
 
+def _uint(value: int, bits: int) -> bytes:
+    """A uint<bits> in ABI encoding, 32 bytes; the intake makes too many tasks for an encoder that reads type names."""
+    return value.to_bytes(bits // 8, "big").rjust(32, b"\0")
+
+
+def _bytes32(value: bytes) -> bytes:
+    if len(value) != 32:
+        raise ValueError(f"{len(value)} bytes are no bytes32")
+    return value
+
+
 @lru_cache(maxsize=4096)
 def _commitment(opening: Opening) -> bytes:
     """Remembered by value: whoever hands out a task and checks its proof asks for the same one again and again."""
-    return keccak(abi_encode(OPENING_TYPES, opening.words()))
+    lacks = opening.completeness
+    return keccak(
+        _bytes32(opening.readings_root)
+        + _bytes32(opening.device_set_root)
+        + _uint(opening.window_start, 64)
+        + _uint(opening.window_end, 64)
+        + _uint(opening.count, 32)
+        + _uint(lacks.missing, 64)
+        + _uint(lacks.duplicates, 32)
+        + _uint(lacks.late, 32)
+        + _uint(lacks.reordered, 32)
+    )
 
 
 def task_id(project_id: int, project_version: int, window_start: int, window_end: int) -> bytes:
-    """The task's id, 32 bytes: keccak256(abi.encode(projectId, projectVersion, windowStart, windowEnd))."""
-    return keccak(
-        abi_encode(["uint256", "uint32", "uint64", "uint64"], [project_id, project_version, window_start, window_end])
-    )
+    """The task's id, 32 bytes: keccak256(abi.encode(projectId, projectVersion, windowStart, windowEnd)).
+
+    Raises OverflowError for a value that its type cannot hold.
+    """
+    return keccak(_uint(project_id, 256) + _uint(project_version, 32) + _uint(window_start, 64) + _uint(window_end, 64))
 
 
 def program_id(kind: str, artifact: bytes) -> bytes:

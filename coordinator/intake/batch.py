@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from coordinator.intake.admission import Refusal, refusal
 from coordinator.intake.completeness import DUPLICATE, EQUIVOCATION, Arrivals
@@ -25,6 +26,12 @@ UNSIGNED_BYTES = 66
 Authentic = tuple[StreamMessage, Reading]
 """A message whose reading passed every check but that for duplicates."""
 Refused = tuple[StreamMessage, Refusal]
+TaskValues = dict[str, Any]
+"""A task's columns by name: a window costs a plain dictionary, not an object that the ORM watches."""
+UNTOUCHED: TaskValues = {
+    name: column.default for name, column in TaskRow.model_fields.items() if not column.is_required()
+}
+"""The columns that a new task leaves as they are."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Batch:
     book: SequenceBook
     accepted: list[Authentic] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
-    tasks: list[tuple[Closing, TaskRow]] = field(default_factory=list)
+    tasks: list[tuple[Closing, TaskValues]] = field(default_factory=list)
     taken: int = 0
     """Messages that it takes."""
     enters: int | None = None
@@ -127,7 +134,7 @@ def book_sequences(authentic: Sequence[Authentic], book: SequenceBook) -> tuple[
 
 async def make_tasks(
     terms: VersionTerms, counted: Sequence[tuple[Closing, Arrivals]], now: int, pool: CryptoPool
-) -> list[tuple[Closing, TaskRow]]:
+) -> list[tuple[Closing, TaskValues]]:
     """The tasks of closed windows: id, roots, completeness and inputs (docs/reference/encodings.md §2 and §3)."""
     ordered = [scheme(terms.scheme).order_readings(arrivals.readings, terms.devices) for _, arrivals in counted]
     roots = await pool.readings_roots(terms.scheme, ordered, terms.capacity)
@@ -137,28 +144,28 @@ async def make_tasks(
     ]
 
 
-def _task(terms: VersionTerms, closing: Closing, completeness: Completeness, root: bytes, now: int) -> TaskRow:
+def _task(terms: VersionTerms, closing: Closing, completeness: Completeness, root: bytes, now: int) -> TaskValues:
     opening = Opening(root, terms.device_set_root, closing.start, closing.end, closing.count, completeness)
-    return TaskRow(
-        id=f"0x{task_id(terms.project_id, terms.version, closing.start, closing.end).hex()}",
-        project_id=terms.project_id,
-        version=terms.version,
-        window_start=closing.start,
-        window_end=closing.end,
-        count=closing.count,
-        readings_root=f"0x{root.hex()}",
-        device_set_root=f"0x{terms.device_set_root.hex()}",
-        inputs=f"0x{opening.commitment().hex()}",
-        missing=completeness.missing,
-        duplicates=completeness.duplicates,
-        late=completeness.late,
-        reordered=completeness.reordered,
-        state=TaskState.RECEIVED.value,
-        kinds=list(terms.kinds),
-        threshold=terms.threshold,
-        deadline_at=now + terms.deadline_ms,
-        provenance=terms.provenance,
-        first_reading_at=closing.opened_at,
-        created_at=now,
-        updated_at=now,
-    )
+    return UNTOUCHED | {
+        "id": f"0x{task_id(terms.project_id, terms.version, closing.start, closing.end).hex()}",
+        "project_id": terms.project_id,
+        "version": terms.version,
+        "window_start": closing.start,
+        "window_end": closing.end,
+        "count": closing.count,
+        "readings_root": f"0x{root.hex()}",
+        "device_set_root": f"0x{terms.device_set_root.hex()}",
+        "inputs": f"0x{opening.commitment().hex()}",
+        "missing": completeness.missing,
+        "duplicates": completeness.duplicates,
+        "late": completeness.late,
+        "reordered": completeness.reordered,
+        "state": TaskState.RECEIVED.value,
+        "kinds": list(terms.kinds),
+        "threshold": terms.threshold,
+        "deadline_at": now + terms.deadline_ms,
+        "provenance": terms.provenance,
+        "first_reading_at": closing.opened_at,
+        "created_at": now,
+        "updated_at": now,
+    }

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, case, delete, insert, select, update
+from sqlalchemy import BindParameter, Connection, Table, bindparam, case, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from coordinator.intake.batch import Batch
@@ -49,6 +49,50 @@ DEVICES: Table = DeviceCursorRow.__table__  # type: ignore[attr-defined]
 COUNTS: Table = IntakeCountRow.__table__  # type: ignore[attr-defined]
 TASKS: Table = TaskRow.__table__  # type: ignore[attr-defined]
 
+# Built once: to build a statement costs several times what it costs to run it (`ledger.prepared`).
+_OF: BindParameter[Any] = bindparam("of_project")
+_MOVE_CURSOR = (
+    update(CURSORS)
+    .where(
+        CURSORS.c.project_id == _OF,
+        CURSORS.c.next_position == bindparam("planned_position"),
+        CURSORS.c.window_start == bindparam("planned_start"),
+        CURSORS.c.open_count == bindparam("planned_count"),
+    )
+    .values(
+        next_position=bindparam("to_position"),
+        window_start=bindparam("to_start"),
+        window_opened_at=bindparam("to_opened_at"),
+        open_count=bindparam("to_count"),
+        flush_to=case((CURSORS.c.flush_to == bindparam("done"), 0), else_=CURSORS.c.flush_to),
+    )
+)
+_ADD_TASKS = insert(TASKS)
+_GIVE_TO_TASK = (
+    update(READINGS)
+    .where(
+        READINGS.c.project_id == _OF,
+        READINGS.c.position >= bindparam("first"),
+        READINGS.c.position < bindparam("end"),
+    )
+    .values(task_id=bindparam("task"))
+)
+_ADD_READINGS = insert(READINGS)
+_KNOWN_DEVICES = select(DEVICES.c.device).where(
+    DEVICES.c.project_id == _OF, DEVICES.c.device.in_(bindparam("devices", expanding=True))
+)
+_MOVE_DEVICE = (
+    update(DEVICES)
+    .where(DEVICES.c.project_id == _OF, DEVICES.c.device == bindparam("of"))
+    .values(last_sequence=bindparam("highest"))
+)
+_FIGURES = select(COUNTS.c.name, COUNTS.c.total).where(COUNTS.c.project_id == _OF)
+_MOVE_FIGURE = (
+    update(COUNTS)
+    .where(COUNTS.c.project_id == _OF, COUNTS.c.name == bindparam("figure"))
+    .values(total=bindparam("now"))
+)
+
 
 class CursorMovedError(Exception):
     """The ledger's cursor is not where the batch was planned: somebody else took the messages. Nothing was written."""
@@ -80,30 +124,35 @@ def _move_cursor(connection: Connection, project_id: int, batch: Batch) -> None:
     before, after = batch.before.window, batch.after
     # A flush asked for after the batch was planned is not ours to tick off.
     done = batch.before.flush_to if batch.before.flush_to <= after.next_position else -1
-    values = {
-        "next_position": after.next_position,
-        "window_start": after.start,
-        "window_opened_at": after.opened_at,
-        "open_count": after.count,
-    }
     moved = connection.execute(
-        update(CURSORS)
-        .where(
-            CURSORS.c.project_id == project_id,
-            CURSORS.c.next_position == before.next_position,
-            CURSORS.c.window_start == before.start,
-            CURSORS.c.open_count == before.count,
-        )
-        .values(**values, flush_to=case((CURSORS.c.flush_to == done, 0), else_=CURSORS.c.flush_to))
+        _MOVE_CURSOR,
+        {
+            "of_project": project_id,
+            "planned_position": before.next_position,
+            "planned_start": before.start,
+            "planned_count": before.count,
+            "to_position": after.next_position,
+            "to_start": after.start,
+            "to_opened_at": after.opened_at,
+            "to_count": after.count,
+            "done": done,
+        },
     )
     if moved.rowcount == 1:
         return
     at = connection.execute(select(CURSORS.c.next_position).where(CURSORS.c.project_id == project_id)).scalar()
     if at is not None or (before.next_position, before.start, before.count) != (1, 1, 0):
         raise CursorMovedError(f"project {project_id} is at {at}, not {before.next_position}")
+    values = {
+        "project_id": project_id,
+        "next_position": after.next_position,
+        "window_start": after.start,
+        "window_opened_at": after.opened_at,
+        "open_count": after.count,
+    }
     blank = {"flush_to": 0, "stopped_code": "", "stopped_reason": ""}
     try:
-        connection.execute(insert(CURSORS).values(project_id=project_id, **values, **blank))
+        connection.execute(insert(CURSORS).values(**values, **blank))
     except IntegrityError as error:
         raise CursorMovedError(f"project {project_id} was begun meanwhile") from error
 
@@ -123,21 +172,16 @@ def _enter_version(connection: Connection, project_id: int, batch: Batch) -> Non
 def _add_tasks(connection: Connection, project_id: int, batch: Batch, now: int) -> None:
     if not batch.tasks:
         return
-    connection.execute(insert(TASKS), [task.model_dump() for _, task in batch.tasks])
-    reasons = ((task.id, f"window closed by {closing.reason}") for closing, task in batch.tasks)
+    connection.execute(_ADD_TASKS, [task for _, task in batch.tasks])
+    reasons = ((task["id"], f"window closed by {closing.reason}") for closing, task in batch.tasks)
     add_events(
         connection, now, [Event(name, project_id, "task", "", TaskState.RECEIVED, reason) for name, reason in reasons]
     )
     first, task = batch.tasks[0]
     if batch.before.window.count:  # readings of an earlier batch; those of this one are written with their window
+        end = batch.before.window.next_position
         connection.execute(
-            update(READINGS)
-            .where(
-                READINGS.c.project_id == project_id,
-                READINGS.c.position >= first.start,
-                READINGS.c.position < batch.before.window.next_position,
-            )
-            .values(task_id=task.id)
+            _GIVE_TO_TASK, {"of_project": project_id, "first": first.start, "end": end, "task": task["id"]}
         )
 
 
@@ -161,10 +205,10 @@ def _add_readings(connection: Connection, project_id: int, batch: Batch, now: in
                 "timestamp": reading.timestamp,
                 "wire": message.data,
                 "received_at": received_at(message, now),
-                "task_id": window[1].id if window is not None and inside else None,
+                "task_id": window[1]["id"] if window is not None and inside else None,
             }
         )
-    connection.execute(insert(READINGS), rows)
+    connection.execute(_ADD_READINGS, rows)
 
 
 def _add_letters(connection: Connection, project_id: int, batch: Batch, now: int) -> None:
@@ -223,14 +267,11 @@ def _move_devices(connection: Connection, project_id: int, batch: Batch) -> None
     moved = {_hex(device): batch.book.last[device] for device in batch.book.moved}
     known: set[str] = set()
     for some in chunks(sorted(moved)):
-        here = (DEVICES.c.project_id == project_id, DEVICES.c.device.in_(some))
-        known.update(connection.execute(select(DEVICES.c.device).where(*here)).scalars())
+        known.update(connection.execute(_KNOWN_DEVICES, {"of_project": project_id, "devices": some}).scalars())
     if known:
         connection.execute(
-            update(DEVICES)
-            .where(DEVICES.c.project_id == project_id, DEVICES.c.device == bindparam("of"))
-            .values(last_sequence=bindparam("highest")),
-            [{"of": device, "highest": moved[device]} for device in sorted(known)],
+            _MOVE_DEVICE,
+            [{"of_project": project_id, "of": device, "highest": moved[device]} for device in sorted(known)],
         )
     new = [
         {"project_id": project_id, "device": device, "last_sequence": last}
@@ -243,20 +284,16 @@ def _move_devices(connection: Connection, project_id: int, batch: Batch) -> None
 
 def _count(connection: Connection, project_id: int, changes: Mapping[str, int]) -> dict[str, int]:
     """Add to the project's figures; returns all of them."""
-    rows = connection.execute(select(COUNTS.c.name, COUNTS.c.total).where(COUNTS.c.project_id == project_id))
+    rows = connection.execute(_FIGURES, {"of_project": project_id})
     known = {row.name: row.total for row in rows}
     after = dict(known)
     for name, change in changes.items():
         if change and known.get(name) != LARGEST:  # what cannot be counted any more is not counted down either
             after[name] = min(known.get(name, 0) + change, LARGEST)
-    moved = [{"figure": name, "now": after[name]} for name in known if after[name] != known[name]]
-    if moved:
-        connection.execute(
-            update(COUNTS)
-            .where(COUNTS.c.project_id == project_id, COUNTS.c.name == bindparam("figure"))
-            .values(total=bindparam("now")),
-            moved,
-        )
+    changed = [name for name in known if after[name] != known[name]]
+    if changed:
+        moved = [{"of_project": project_id, "figure": name, "now": after[name]} for name in changed]
+        connection.execute(_MOVE_FIGURE, moved)
     new = [{"project_id": project_id, "name": name, "total": after[name]} for name in after if name not in known]
     if new:
         connection.execute(insert(COUNTS), new)

@@ -1,20 +1,27 @@
 """The NATS client of the DA adapter. For a project's own URL it connects to checked addresses only.
 
-It overrides two methods of nats-py 2.x, which has no public hook for them: the one that opens the socket, so that the
-address that was checked is the one that is connected to at every reconnection, and the one that takes over the server
-addresses of an INFO message, so that a server cannot send us elsewhere. TLS still verifies the URL's host name.
+It overrides four methods of nats-py 2.x, which has no public hook for them: the one that opens the socket, so that the
+address that was checked is the one that is connected to at every reconnection; the one that takes over the server
+addresses of an INFO message, so that a server cannot send us elsewhere; the one that parses a message's headers, which
+are any publisher's bytes; and the one that takes a message, so that a stream's deliveries reach their consumer without
+a queue, a task and an object each. TLS still verifies the URL's host name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 from nats.aio.client import Client, Srv
+from nats.aio.subscription import Subscription
 
 from coordinator.projects.da_url import checked_da_addresses
 from coordinator.webhooks.ssrf import Resolve, UrlPolicy, system_resolve
 from verifier.errors import Refused
+
+Delivery = tuple[bytes, bytes, bytes, bytes]
+"""A message as it came: subject, reply subject, data and raw headers (none: empty)."""
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +39,7 @@ class DaClient(Client):
         self._resolve = resolve
         self.refusal: Refused | None = None
         """Why the newest try to connect was refused (W3B-1013); None once one was allowed."""
+        self._direct: dict[int, Callable[[Delivery], None]] = {}
 
     async def require_allowed(self, url: str) -> None:
         """Resolve and check the host of `url` now. Raises Refused (W3B-1013); a name without address is no refusal."""
@@ -71,3 +79,35 @@ class DaClient(Client):
         if self._policy is not None:
             info = {name: value for name, value in info.items() if name != "connect_urls"}
         await super()._process_info(info, initial_connection)
+
+    async def subscribe_directly(self, subject: str, take: Callable[[Delivery], None]) -> Subscription:
+        """Subscribe; `take` gets each message in the turn of the event loop in which it was read, and must not block."""
+        subscription = await self.subscribe(subject)
+        self._direct[subscription._id] = take
+        return subscription
+
+    async def unsubscribe_directly(self, subscription: Subscription) -> None:
+        """End it; the server is told where there is a connection."""
+        self._direct.pop(subscription._id, None)
+        if self.is_connected:
+            await subscription.unsubscribe()
+
+    async def headers_of(self, delivery: Delivery) -> dict[str, str]:
+        """The delivery's headers; none where they cannot be parsed."""
+        return await self._process_headers(delivery[3]) or {}
+
+    async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        take = self._direct.get(sid)
+        if take is None:
+            await super()._process_msg(sid, subject, reply, data, headers)
+        else:
+            take((subject, reply, data, headers or b""))
+
+    async def _process_headers(self, headers: bytes) -> dict[str, str] | None:
+        """No headers where they cannot be parsed: what nats-py raises here would end its reading of the connection, for
+        every project on it, and the message would come again with each new one."""
+        try:
+            return await super()._process_headers(headers)
+        except Exception as error:  # whatever a parser says of hostile bytes
+            log.warning("da_headers_not_read", bytes=len(headers), error=type(error).__name__)
+            return None

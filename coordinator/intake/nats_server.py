@@ -19,6 +19,7 @@ import nats
 import nats.errors
 import structlog
 
+from provers.installation import write_private
 from verifier.errors import Unavailable
 
 MAX_PAYLOAD = 64 * 1024
@@ -46,17 +47,8 @@ def server_binary() -> Path:
     return path
 
 
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that is never, not even for a moment, readable by others."""
-    draft = path.with_suffix(path.suffix + ".new")
-    draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-    draft.replace(path)
-
-
-def _port_is_free(port: int) -> bool:
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on this port of loopback now."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -117,13 +109,11 @@ class EmbeddedNats:
         if endpoint.is_file():
             known = json.loads(endpoint.read_text())
         port = known.get("port")
-        self._port = port if isinstance(port, int) and _port_is_free(port) else _free_port()
+        self._port = port if isinstance(port, int) and port_is_free(port) else _free_port()
         self._user = str(known.get("user") or f"w3b-{secrets.token_hex(4)}")
         self._password = str(known.get("password") or secrets.token_hex(24))
-        _write_private(
-            endpoint, json.dumps({"port": self._port, "user": self._user, "password": self._password}) + "\n"
-        )
-        _write_private(self._folder / "server.conf", self._configuration())
+        write_private(endpoint, json.dumps({"port": self._port, "user": self._user, "password": self._password}) + "\n")
+        write_private(self._folder / "server.conf", self._configuration())
 
     def _configuration(self) -> str:
         quoted = json.dumps  # the configuration language takes JSON strings

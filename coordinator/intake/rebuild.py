@@ -248,6 +248,6 @@ class Rebuild:
         counted = count_arrivals([closing], WindowRows(), inside, window.repeated, window.highest)
         ((_, again),) = await make_tasks(terms, [(closing, counted[0])], task.created_at, self._pool)
         for column in COMPARED:
-            ours, theirs = getattr(task, column), getattr(again, column)
+            ours, theirs = getattr(task, column), again[column]
             if ours != theirs:
                 self.report.differs(f"{name}: {column} is {ours} in the ledger, the rules make {theirs}")

@@ -7,27 +7,25 @@ nothing, so a message that is delivered twice counts once.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 import structlog
-from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.intake.batch import Authentic, Batch, Cursor, Judged, authenticate, book_sequences, make_tasks
 from coordinator.intake.batch_rows import write_batch
-from coordinator.intake.completeness import REPEATS, count_arrivals, load_window_rows
+from coordinator.intake.completeness import REPEATS, WindowRows, count_arrivals, load_window_rows
 from coordinator.intake.consumer import StreamMessage
 from coordinator.intake.crypto_pool import CryptoPool
 from coordinator.intake.sequences import SequenceBook
 from coordinator.intake.standing import read_book, read_cursor, read_standing
 from coordinator.intake.version_terms import VersionTerms, load_terms
-from coordinator.intake.windows import CloseReason, Closing, Taken, advance, close, due_at
-from coordinator.ledger.one_hop import in_one_hop
+from coordinator.intake.windows import CloseReason, Closing, Taken, advance, close, due_at, is_stale
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import (
-    ProjectVersionRow,
-)
+from coordinator.ledger.tables import ProjectVersionRow
 from coordinator.projects.programs import Manifest
 from verifier.errors import NotFound
 
@@ -72,11 +70,11 @@ class Recorder:
             cursor, terms = await self._enter(cursor, terms, newest)
         now = self._ledger.clock()
         due = due_at(cursor.window, terms.windows)
-        flush = 0 < cursor.flush_to <= cursor.window.next_position
-        if not messages and not flush and (due is None or due > now):
+        closes = is_stale(cursor.window, terms.windows, now) or 0 < cursor.flush_to <= cursor.window.next_position
+        if not messages and not closes:
             return Turn(cursor.window.next_position, due)
         batch = await self._plan(terms, cursor, await self._fresh(terms, cursor, messages), now)
-        if not batch.taken and not flush and (due is None or due > now):
+        if not batch.taken and not closes:
             return Turn(cursor.window.next_position, due)
         await self._commit(batch, now)
         return Turn(batch.after.next_position, due_at(batch.after, terms.windows))
@@ -92,19 +90,19 @@ class Recorder:
 
     async def _load(self) -> tuple[Cursor, VersionTerms, tuple[int, int]]:
         """The cursor, the terms of the open window's version, and (newest version, its first position)."""
-        async with self._ledger.reading() as session:
-            found = await in_one_hop(session, lambda connection: read_standing(connection, self._project_id))
-            cursor, newest, entered = found
-            if newest is None:
-                raise NotFound("W3B-1006", f"project {self._project_id} has no published version", field="project")
-            terms = self._seen = await self._terms_of(session, entered or newest[0])
+        found = await self._ledger.read(lambda connection: read_standing(connection, self._project_id))
+        cursor, newest, entered = found
+        if newest is None:
+            raise NotFound("W3B-1006", f"project {self._project_id} has no published version", field="project")
+        terms = self._seen = await self._terms_of(entered or newest[0])
         return cursor, terms, newest
 
-    async def _terms_of(self, session: AsyncSession, version: int) -> VersionTerms:
+    async def _terms_of(self, version: int) -> VersionTerms:
+        """The terms of a version that is in the ledger; they never change."""
         if version not in self._terms:
-            row = await session.get(ProjectVersionRow, (self._project_id, version))
-            assert row is not None  # its number was read in this transaction
-            self._terms[version] = await load_terms(session, row, self._programs)
+            async with self._ledger.reading() as session:
+                row = await session.get_one(ProjectVersionRow, (self._project_id, version))
+                self._terms[version] = await load_terms(session, row, self._programs)
         return self._terms[version]
 
     async def _enter(self, cursor: Cursor, old: VersionTerms, newest: int) -> tuple[Cursor, VersionTerms]:
@@ -115,9 +113,8 @@ class Recorder:
         await self._add_tasks(batch, closings, {}, now)
         await self._commit(batch, now)
         log.info("version_entered", project=self._project_id, version=newest, position=after.next_position)
-        async with self._ledger.reading() as session:
-            after_it = await in_one_hop(session, lambda connection: read_cursor(connection, self._project_id))
-            return after_it, await self._terms_of(session, newest)
+        after_it = await self._ledger.read(lambda connection: read_cursor(connection, self._project_id))
+        return after_it, await self._terms_of(newest)
 
     async def _plan(self, terms: VersionTerms, cursor: Cursor, judged: Judged, now: int) -> Batch:
         book = await self._book(judged.authentic)
@@ -135,8 +132,7 @@ class Recorder:
         by_device: dict[bytes, set[int]] = defaultdict(set)
         for _, reading in authentic:
             by_device[reading.device].add(reading.sequence)
-        async with self._ledger.reading() as session:
-            return await in_one_hop(session, lambda connection: read_book(connection, self._project_id, by_device))
+        return await self._ledger.read(lambda connection: read_book(connection, self._project_id, by_device))
 
     async def _add_tasks(
         self, batch: Batch, closings: Sequence[Closing], highest: Mapping[bytes, int], now: int
@@ -147,19 +143,22 @@ class Recorder:
         """
         if not closings:
             return
-        async with self._ledger.reading() as session:
-            rows = await load_window_rows(session, self._project_id, batch.before.window)
+        window = batch.before.window
+        rows = WindowRows()
+        if window.start < window.next_position:
+            rows = await self._ledger.read(lambda connection: load_window_rows(connection, self._project_id, window))
         accepted = [(message.position, reading) for message, reading in batch.accepted]
         repeated = [message.position for message, refusal in batch.refused if refusal.code in REPEATS]
         counted = count_arrivals(closings, rows, accepted, repeated, highest)
         batch.tasks = await make_tasks(batch.terms, list(zip(closings, counted, strict=True)), now, self._pool)
-        for closing, task in batch.tasks:
-            within = (each for each, _ in batch.accepted if each.trace and closing.start <= each.position < closing.end)
-            task.trace = next((each.trace for each in within), "")
+        traced = [each for each, _ in batch.accepted if each.trace]
+        for closing, task in batch.tasks if traced else ():
+            first = bisect_left(traced, closing.start, key=attrgetter("position"))
+            if first < len(traced) and traced[first].position < closing.end:
+                task["trace"] = traced[first].trace
 
     async def _commit(self, batch: Batch, now: int) -> None:
-        async with self._ledger.transaction() as session:
-            await in_one_hop(session, lambda connection: write_batch(connection, self._project_id, batch, now))
+        await self._ledger.write(lambda connection: write_batch(connection, self._project_id, batch, now))
         if batch.refused:
             codes = Counter(refusal.code for _, refusal in batch.refused)
             log.warning("messages_refused", project=self._project_id, codes=dict(codes))

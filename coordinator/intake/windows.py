@@ -4,7 +4,8 @@ A window is a half-open range [start, end) of stream positions (docs/reference/e
 1. Every position lies in at most one window; a position whose reading was accepted lies in exactly one, once it closes.
 2. An accepted reading takes a slot; a refused message takes a position but no slot.
 3. A window closes by count when its last slot is taken, by time when its first reading is `max_age_ms` old, by flush
-   when someone asked for it, and by version when a new project version takes over.
+   when someone asked for it, and by version when a new project version takes over. One that was opened so far ahead of
+   now was opened before the clock was set back: it closes as if it were as old.
 4. A window without a reading makes no task: its start moves on and nothing closes.
 """
 
@@ -79,15 +80,16 @@ def close(window: OpenWindow, end: int, reason: CloseReason) -> tuple[OpenWindow
     return following, [Closing(window.start, end, window.count, window.opened_at, reason)]
 
 
-def _stale(window: OpenWindow, terms: WindowTerms, now: int) -> bool:
-    return window.opened_at is not None and now - window.opened_at >= terms.max_age_ms
+def is_stale(window: OpenWindow, terms: WindowTerms, now: int) -> bool:
+    """Whether the open window closes by time at `now`, milliseconds; never while it is empty."""
+    return window.opened_at is not None and abs(now - window.opened_at) >= terms.max_age_ms
 
 
 def _take(window: OpenWindow, message: Taken, terms: WindowTerms, now: int) -> tuple[OpenWindow, list[Closing]]:
     # A DA clock that runs ahead of ours must not keep a window open past its age.
     arrived_at = min(message.arrived_at, now)
     closings: list[Closing] = []
-    if _stale(window, terms, arrived_at):
+    if is_stale(window, terms, arrived_at):
         window, closings = close(window, message.position, CloseReason.TIME)
     count = window.count + message.accepted
     opened_at = arrived_at if window.opened_at is None and message.accepted else window.opened_at
@@ -112,7 +114,7 @@ def advance(
             raise ValueError(f"position {message.position} was taken before {window.next_position}")
         window, closed = _take(window, message, terms, now)
         closings += closed
-    if _stale(window, terms, now):
+    if is_stale(window, terms, now):
         window, closed = close(window, window.next_position, CloseReason.TIME)
         closings += closed
     if window.start < flush_to <= window.next_position and window.count:

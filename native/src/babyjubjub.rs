@@ -41,11 +41,9 @@ fn poseidon_roots(
     trees: Vec<Vec<PyBackedBytes>>,
     capacity: usize,
 ) -> PyResult<Vec<Bound<'_, PyBytes>>> {
-    let roots: Option<Vec<_>> = py.detach(|| {
-        let root = |leaves: &Vec<PyBackedBytes>| {
-            tree::root(&leaves.iter().map(|leaf| field_from_be(leaf)).collect::<Option<Vec<_>>>()?, capacity)
-        };
-        trees.iter().map(root).collect()
+    let roots = py.detach(|| {
+        let decoded = |leaves: &Vec<PyBackedBytes>| leaves.iter().map(|leaf| field_from_be(leaf)).collect();
+        tree::roots(trees.iter().map(decoded).collect::<Option<_>>()?, capacity)
     });
     let roots = roots.ok_or_else(|| {
         PyValueError::new_err(format!("a leaf is no field element, or a tree has not {capacity} leaves"))

@@ -102,6 +102,14 @@ def test_time_closes_at_the_exact_age_and_not_before() -> None:
     assert advance(window, [], terms, 1050)[1] == [Closing(1, 2, 1, 50, CloseReason.TIME)]
 
 
+def test_a_window_that_was_opened_before_the_clock_was_set_back_closes() -> None:
+    terms, hour = WindowTerms(9, 1000), 3_600_000
+    window, _ = advance(OpenWindow(1, 1), [Taken(1, True, hour)], terms, hour)
+    assert advance(window, [], terms, hour - 999)[1] == [], "set back by little: it waits that much more"
+    assert advance(window, [], terms, hour - 1000)[1] == [Closing(1, 2, 1, hour, CloseReason.TIME)]
+    assert advance(window, [], terms, 0)[1] == [Closing(1, 2, 1, hour, CloseReason.TIME)]
+
+
 def test_a_clock_that_runs_ahead_cannot_keep_a_window_open() -> None:
     window, _ = advance(OpenWindow(1, 1), [Taken(1, True, 10**9)], WindowTerms(9, 1000), 100)
     assert window.opened_at == 100

@@ -11,8 +11,8 @@ use ark_ff::{AdditiveGroup, BigInt, Field, MontFp, PrimeField};
 
 use crate::Fr;
 
-const A: Fr = MontFp!("168700");
-const D: Fr = MontFp!("168696");
+pub(crate) const A: Fr = MontFp!("168700");
+pub(crate) const D: Fr = MontFp!("168696");
 const BASE: Affine = Affine {
     x: MontFp!("5299619240641551281634865583518297030282874472190772894086521144482721001553"),
     y: MontFp!("16950150798460657717958625567821834550301663161624707787222815936182638968203"),
@@ -22,7 +22,7 @@ const BASE: Affine = Affine {
 pub const ORDER: BigInt<4> =
     BigInt::new([0x677297DC392126F1, 0xAB3EEDB83920EE0A, 0x370A08B6D0302B0B, 0x060C89CE5C263405]);
 
-fn root_of_a() -> Fr {
+pub(crate) fn root_of_a() -> Fr {
     static ROOT: OnceLock<Fr> = OnceLock::new();
     *ROOT.get_or_init(|| A.sqrt().expect("168700 is a square"))
 }
@@ -88,10 +88,14 @@ pub struct Extended {
 
 /// An affine point of the mapped curve, prepared to be added: x', y and d' * x' * y.
 #[derive(Clone, Copy)]
-struct Prepared {
-    x: Fr,
-    y: Fr,
-    dt: Fr,
+pub(crate) struct Prepared {
+    pub(crate) x: Fr,
+    pub(crate) y: Fr,
+    pub(crate) dt: Fr,
+}
+
+impl Prepared {
+    pub(crate) const IDENTITY: Self = Self { x: Fr::ZERO, y: Fr::ONE, dt: Fr::ZERO };
 }
 
 impl From<&Affine> for Extended {
@@ -142,7 +146,7 @@ pub struct Table<const BITS: usize> {
 
 impl<const BITS: usize> Table<BITS> {
     const ROW: usize = 1 << (BITS - 1);
-    const ROWS: usize = 256 / BITS;
+    pub(crate) const ROWS: usize = 256 / BITS;
 
     fn new(point: Extended) -> Self {
         let mut points = Vec::with_capacity(Self::ROW * Self::ROWS);
@@ -169,18 +173,28 @@ impl<const BITS: usize> Table<BITS> {
         Self { entries }
     }
 
+    /// What row `row` adds for the scalar, and whether it is subtracted; nothing for a digit 0. A digit above half the
+    /// window is written as what is missing to the next one, with a carry: rows go up from 0 with the same `carry`.
+    pub(crate) fn pick(
+        &self,
+        scalar: &BigInt<4>,
+        row: usize,
+        carry: &mut usize,
+    ) -> Option<(&Prepared, bool)> {
+        let at = row * BITS;
+        let digit = ((scalar.0[at / 64] >> (at % 64)) as usize & ((1 << BITS) - 1)) + *carry;
+        let minus = digit > Self::ROW;
+        *carry = usize::from(minus);
+        let size = if minus { (1 << BITS) - digit } else { digit };
+        (size > 0).then(|| (&self.entries[row * Self::ROW + size - 1], minus))
+    }
+
     /// `total` plus, or minus, `scalar` times the table's point; the scalar is below 2^255.
     pub fn accumulate(&self, mut total: Extended, scalar: &BigInt<4>, negative: bool) -> Extended {
         let mut carry = 0;
         for row in 0..Self::ROWS {
-            let at = row * BITS;
-            let digit = (scalar.0[at / 64] >> (at % 64)) as usize & ((1 << BITS) - 1);
-            let digit = digit + carry;
-            // A digit above half the window is written as what is missing to the next one, with a carry.
-            carry = usize::from(digit > Self::ROW);
-            let (size, minus) = if carry == 1 { ((1 << BITS) - digit, true) } else { (digit, false) };
-            if size > 0 {
-                total = total.add_prepared(&self.entries[row * Self::ROW + size - 1], minus != negative);
+            if let Some((entry, minus)) = self.pick(scalar, row, &mut carry) {
+                total = total.add_prepared(entry, minus != negative);
             }
         }
         total

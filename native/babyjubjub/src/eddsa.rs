@@ -14,8 +14,16 @@ const KEPT: usize = 1024;
 
 /// A public key of prime order and the multiples of its eightfold.
 pub struct Key {
-    point: Affine,
-    table: Table<4>,
+    pub(crate) point: Affine,
+    pub(crate) table: Table<4>,
+}
+
+/// A signature's parts in range: R8's compressed form and S. Whether there is such an R8 is not known yet.
+pub(crate) struct Signature {
+    pub(crate) y: Fr,
+    /// Whether R8's x is above r/2.
+    pub(crate) negative: bool,
+    pub(crate) s: BigInt<4>,
 }
 
 impl Key {
@@ -46,9 +54,14 @@ impl Key {
 
     /// Whether `signature` (compressed R8 ‖ S, both little-endian, 64 bytes, canonical) signs `message`.
     pub fn verifies(&self, message: Fr, signature: &[u8]) -> bool {
-        let Some((r8, s)) = decode_signature(signature) else { return false };
+        Signature::decode(signature).is_some_and(|signature| self.signed(message, &signature))
+    }
+
+    /// Whether the signature signs `message`.
+    pub(crate) fn signed(&self, message: Fr, signature: &Signature) -> bool {
+        let Some(r8) = Affine::decompress(signature.y, signature.negative) else { return false };
         let h = p5(&[r8.x, r8.y, self.point.x, self.point.y, message]).into_bigint();
-        let left = base_table().accumulate(Extended::IDENTITY, &s, false);
+        let left = base_table().accumulate(Extended::IDENTITY, &signature.s, false);
         self.table.accumulate(left, &h, true).is(&r8)
     }
 }
@@ -59,17 +72,19 @@ fn little_endian(bytes: &[u8]) -> BigInt<4> {
     }))
 }
 
-/// (R8, S), or `None` when the bytes are not canonical.
-fn decode_signature(signature: &[u8]) -> Option<(Affine, BigInt<4>)> {
-    if signature.len() != 64 {
-        return None;
+impl Signature {
+    /// Compressed R8 ‖ S; `None` when the bytes are not 64, S is not below the order, or R8's y not below r.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != 64 {
+            return None;
+        }
+        let s = little_endian(&bytes[32..]);
+        if s >= ORDER {
+            return None;
+        }
+        let mut y = little_endian(&bytes[..32]);
+        let negative = y.0[3] >> 63 == 1;
+        y.0[3] &= (1 << 63) - 1;
+        Some(Self { y: Fr::from_bigint(y)?, negative, s })
     }
-    let s = little_endian(&signature[32..]);
-    if s >= ORDER {
-        return None;
-    }
-    let mut y = little_endian(&signature[..32]);
-    let negative = y.0[3] >> 63 == 1;
-    y.0[3] &= (1 << 63) - 1;
-    Some((Affine::decompress(Fr::from_bigint(y)?, negative)?, s))
 }

@@ -9,10 +9,13 @@
 //! | `curve` | points in extended coordinates, tables of multiples |
 //! | `eddsa` | public keys, signatures, the equation |
 //! | `reading` | a reading's bytes as the field element that is signed |
-//! | `tree` | the root of a window's readings |
+//! | `tree` | the roots of windows' readings |
+//! | `lanes` | hashes and the equation for eight readings at a time |
 
 pub mod curve;
 pub mod eddsa;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 pub mod poseidon;
 pub mod reading;
 pub mod tree;

@@ -10,33 +10,43 @@ use ark_ff::{AdditiveGroup, BigInt, Field, PrimeField};
 use crate::Fr;
 
 const FULL: usize = 8;
-const HALF: usize = FULL / 2;
+pub(crate) const HALF: usize = FULL / 2;
 const FIELD_BITS: u32 = 254;
 
-/// The permutation of width `T`: capacity element first and zero, then `T - 1` inputs.
-pub struct Poseidon<const T: usize> {
-    matrix: [[Fr; T]; T],
+/// The permutation of width `T`: capacity element first and zero, then `T - 1` inputs. `E` is how constants are held.
+pub struct Poseidon<const T: usize, E = Fr> {
+    pub(crate) matrix: [[E; T]; T],
     /// Stands in for `matrix` in the last full round before the partial ones.
-    entry: [[Fr; T]; T],
-    first: [[Fr; T]; HALF],
+    pub(crate) entry: [[E; T]; T],
+    pub(crate) first: [[E; T]; HALF],
     /// One a partial round, added to element 0.
-    scalars: Vec<Fr>,
-    rows: Vec<[Fr; T]>,
-    columns: Vec<[Fr; T]>,
-    last: [[Fr; T]; HALF],
+    pub(crate) scalars: Vec<E>,
+    pub(crate) rows: Vec<[E; T]>,
+    pub(crate) columns: Vec<[E; T]>,
+    pub(crate) last: [[E; T]; HALF],
+}
+
+/// The permutation of P2.
+pub(crate) fn of_two() -> &'static Poseidon<3> {
+    static P: OnceLock<Poseidon<3>> = OnceLock::new();
+    P.get_or_init(|| Poseidon::generate(57))
+}
+
+/// The permutation of P5.
+pub(crate) fn of_five() -> &'static Poseidon<6> {
+    static P: OnceLock<Poseidon<6>> = OnceLock::new();
+    P.get_or_init(|| Poseidon::generate(60))
 }
 
 /// P2: two inputs to one.
 pub fn p2(inputs: &[Fr; 2]) -> Fr {
-    static P: OnceLock<Poseidon<3>> = OnceLock::new();
-    P.get_or_init(|| Poseidon::generate(57)).hash([Fr::ZERO, inputs[0], inputs[1]])
+    of_two().hash([Fr::ZERO, inputs[0], inputs[1]])
 }
 
 /// P5: five inputs to one.
 pub fn p5(inputs: &[Fr; 5]) -> Fr {
-    static P: OnceLock<Poseidon<6>> = OnceLock::new();
     let [a, b, c, d, e] = *inputs;
-    P.get_or_init(|| Poseidon::generate(60)).hash([Fr::ZERO, a, b, c, d, e])
+    of_five().hash([Fr::ZERO, a, b, c, d, e])
 }
 
 /// Bits of the Grain LFSR in self-shrinking mode (paper, appendix E): field 1 = prime, S-box 0 = x^alpha.
@@ -188,6 +198,20 @@ impl<const T: usize> Poseidon<T> {
         let first = std::array::from_fn(|k| constants[k]);
         let last = std::array::from_fn(|k| constants[HALF + partial + k]);
         Self { matrix, entry, first, scalars, rows, columns, last }
+    }
+
+    /// The same permutation with its constants held another way.
+    pub(crate) fn held<E>(&self, hold: impl Fn(Fr) -> E) -> Poseidon<T, E> {
+        let each = |row: &[Fr; T]| row.map(&hold);
+        Poseidon {
+            matrix: self.matrix.each_ref().map(each),
+            entry: self.entry.each_ref().map(each),
+            first: self.first.each_ref().map(each),
+            scalars: self.scalars.iter().map(|scalar| hold(*scalar)).collect(),
+            rows: self.rows.iter().map(each).collect(),
+            columns: self.columns.iter().map(each).collect(),
+            last: self.last.each_ref().map(each),
+        }
     }
 
     fn hash(&self, mut state: [Fr; T]) -> Fr {
