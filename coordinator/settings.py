@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     ledger_url: str = Field(default="", repr=False)
     """`postgresql://user:password@host/database`; empty is SQLite in the home folder. Coordinators that share a
     PostgreSQL database take turns to lead (docs/how-to/postgresql.md)."""
-    leader_seconds: float = Field(default=10.0, ge=1)
+    leader_seconds: float = Field(default=10.0, ge=1, le=1200)
     """How long a coordinator that was not heard of goes on leading; it renews three times as often."""
     prover_name: str = Field(default="", pattern=r"^([a-z0-9][a-z0-9._-]{0,31})?$")
     """Part of the ids of this home folder's workers, `<kind>-<name>-<number>`; no two home folders on one ledger may have
@@ -124,7 +124,8 @@ class Settings(BaseSettings):
     disk_reserve_mib: int = Field(default=256, ge=0)
     """Free MiB of the home folder's disk below which `/readyz` says no."""
     otlp_endpoint: str = Field(default="", pattern=r"^(https?://[^/?#\s@]+)?$")
-    """OpenTelemetry collector for traces, OTLP over gRPC, such as `http://127.0.0.1:4317`; empty: no traces."""
+    """OpenTelemetry collector for traces, OTLP over gRPC, such as `http://127.0.0.1:4317`; empty: no traces. The workers
+    send there too."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least level of what is written to `<home>/logs/service.log`."""
     log_mib: int = Field(default=20, ge=1, le=2047)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 HOME_VARIABLE = "W3BSTREAM_HOME"
@@ -32,3 +33,32 @@ def private_folder(path: Path) -> Path:
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.chmod(0o700)
     return path.resolve()
+
+
+def write_private(path: Path, content: str | bytes, *, keep: bool = False) -> bool:
+    """Write a file of mode 600 that others can read at no moment, whole or not at all, and durably.
+
+    Parameters: `keep` leaves a file alone that is there already, whichever process made it. Folders that are missing
+    are made with mode 700. Returns whether the file was written. Raises OSError.
+    """
+    missing = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if keep:
+            os.link(draft, path)  # refuses where another process was first
+        else:
+            draft.replace(path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    for folder in (path.parent, *(folder.parent for folder in missing)):
+        sync_folder(folder)
+    return True

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from provers.protocol import Prepared, Program, Proof, Prover, ProvingTask, prover_for
+from provers.tracing import ProofSpans, WorkerTracing
 from verifier.errors import NotFound, Refused, W3bstreamError
 
 
@@ -29,6 +30,8 @@ class Work:
     task: ProvingTask
     alone: bool = False
     """Share no call with other work: an earlier attempt at it ended badly, and may again."""
+    traceparent: str = ""
+    """The span that this proof is part of (W3C Trace Context); empty where nobody collects spans."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +95,12 @@ def as_prover_error(error: Exception) -> W3bstreamError:
 
 
 class ProverWorker:
-    """Holds one prover. Methods may be called from several threads; one task is proven at a time."""
+    """Holds one prover. Methods may be called from several threads; one task is proven at a time.
 
-    def __init__(self, worker_id: str, kind: str, entry: str = "") -> None:
+    Parameters: `entry` as `load_prover` has it; `otlp_endpoint` is a collector for spans, empty for none.
+    """
+
+    def __init__(self, worker_id: str, kind: str, entry: str = "", otlp_endpoint: str = "") -> None:
         self.worker_id = worker_id
         """Stable name."""
         self.kind = kind
@@ -103,6 +109,8 @@ class ProverWorker:
         self._prover: Prover | None = None
         self._prepared: dict[bytes, Prepared] = {}
         self._proving = threading.Lock()
+        self._tracing = WorkerTracing(otlp_endpoint, worker_id)
+        self._spans: ProofSpans | None = None
         self._report = WorkerReport(f"{socket.gethostname()}/{os.getpid()}", None, None, "", 0.0)
 
     def prepare(self, programs: tuple[Program, ...]) -> tuple[PreparedProgram, ...] | W3bstreamError:
@@ -131,6 +139,12 @@ class ProverWorker:
     def _one(self, work: Work) -> Outcome:
         began = time.perf_counter()
         self._say(work.attempt_id, work.fence, "start", 0.0)
+        about: dict[str, str | int] = {
+            "w3bstream.attempt": work.attempt_id,
+            "w3bstream.fence": work.fence,
+            "w3bstream.kind": self.kind,
+        }
+        self._spans = self._tracing.begin(work.traceparent, about)
         result: Proof | W3bstreamError
         try:
             result = self._prove(work.task)
@@ -138,6 +152,8 @@ class ProverWorker:
             result = as_prover_error(error)
         finally:
             self._say(None, None, "", 0.0)
+        if self._spans is not None:
+            self._spans.end(result if isinstance(result, W3bstreamError) else None)
         return Outcome(work.attempt_id, work.fence, result, time.perf_counter() - began)
 
     def _prove(self, task: ProvingTask) -> Proof:
@@ -155,6 +171,8 @@ class ProverWorker:
 
     def _on_progress(self, stage: str, progress: float) -> None:
         self._say(self._report.attempt_id, self._report.fence, stage, progress)
+        if self._spans is not None:
+            self._spans.stage(self._report.stage)
 
     def _say(self, attempt_id: int | None, fence: int | None, stage: str, progress: float) -> None:
         self._report = WorkerReport(

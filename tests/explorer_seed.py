@@ -4,22 +4,22 @@ the screenshots of the docs look at it."""
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
-from typing import Any
 
-from coordinator.api.auth import ALL_SCOPES, key_hash
 from coordinator.ledger.control_tables import AuditRow, CoordinatorRow, LeadershipRow, QuotaRow, QuotaUseRow
 from coordinator.ledger.history_tables import RerunRow, TxEventRow
+from coordinator.ledger.outbox_tables import (
+    NonceRow,
+    OutboxTxRow,
+    WebhookDeliveryRow,
+    WebhookEndpointRow,
+    WebhookMessageRow,
+)
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import (
-    ApiKeyRow,
-    AttemptRow,
     DeadLetterRow,
     DeviceCursorRow,
     DeviceRow,
     GapRow,
-    NonceRow,
-    OutboxTxRow,
     ProjectRow,
     ProjectVersionRow,
     ProverEventRow,
@@ -28,99 +28,10 @@ from coordinator.ledger.tables import (
     StreamCursorRow,
     TaskEventRow,
     TaskRow,
-    WebhookDeliveryRow,
-    WebhookEndpointRow,
-    WebhookMessageRow,
 )
+from tests.explorer_basics import MINUTE, SENDER, WINDOW, Seed, device_of, digest, keys, prover_address
+from tests.explorer_work import _event_at, task
 from verifier.reading import KeyType, Reading
-
-MINUTE = 60_000
-WINDOW = 16
-SENDER = f"0x{'5e' * 20}"
-ROUTER = f"0x{3:040x}"
-LOST = "lease expired or worker died"
-HEAD = 4_812
-FINAL_BLOCK = 4_806
-
-
-def secret_of(number: int) -> str:
-    """The API key with that number."""
-    return f"w3b_{number:012x}_{'k' * 43}"
-
-
-ADMIN_KEY = secret_of(1)
-HARBOUR_KEY = secret_of(2)
-"""Works for project 1 only."""
-OSLO_KEY = secret_of(3)
-"""Works for project 2 only."""
-REVOKED_KEY = secret_of(4)
-READER_KEY = secret_of(5)
-"""Reads tasks of every project, and nothing else."""
-EXPIRED_KEY = secret_of(6)
-
-
-def digest(*parts: object) -> str:
-    """32 bytes that look like a hash, the same for the same parts."""
-    return f"0x{random.Random(repr(parts)).getrandbits(256):064x}"
-
-
-def word(value: int) -> bytes:
-    """One ABI word."""
-    return value.to_bytes(32, "big", signed=value < 0)
-
-
-@dataclass
-class Seed:
-    """What was written, by name."""
-
-    now: int
-    rows: list[Any] = field(default_factory=list)
-    tasks: dict[str, str] = field(default_factory=dict)
-    """A task's id by its state; `waiting`, `proving`, `assigned`, `paused` and `retry` are OPEN ones."""
-    tx: str = ""
-    """Hash of a settlement."""
-    replaced: str = ""
-    """Hash of a transaction that a higher fee replaced."""
-    block: int = 0
-    message: str = ""
-    dead_message: str = ""
-    endpoint: str = ""
-    prover: str = "zkp.groth16-0"
-    device: str = ""
-    _tx: int = 0
-    _attempt: int = 0
-    _gaps: int = 0
-
-    def add(self, *rows: Any) -> None:
-        """Keep rows to be written."""
-        self.rows.extend(rows)
-
-
-def keys(now: int) -> list[ApiKeyRow]:
-    """The keys above."""
-    bound = [scope for scope in ALL_SCOPES if scope != "admin"]
-    made: list[ApiKeyRow] = []
-    for number, name, scopes, project, revoked, expires in (
-        (1, "first admin key", list(ALL_SCOPES), None, None, None),
-        (2, "harbour dashboard", bound, 1, None, None),
-        (3, "oslo dashboard", bound, 2, None, None),
-        (4, "left the company", list(ALL_SCOPES), None, now - 1, None),
-        (5, "task reader", ["tasks:read"], None, None, None),
-        (6, "last year's key", list(ALL_SCOPES), None, None, now - 1),
-    ):
-        made.append(
-            ApiKeyRow(
-                id=f"key_{number:012x}",
-                name=name,
-                secret_hash=key_hash(secret_of(number)),
-                scopes=scopes,
-                project_id=project,
-                created_at=now - 90 * MINUTE,
-                revoked_at=revoked,
-                expires_at=expires,
-            )
-        )
-    return made
 
 
 def _projects(seed: Seed) -> None:
@@ -191,11 +102,6 @@ def _projects(seed: Seed) -> None:
     seed.device = device_of(1, 2)
 
 
-def device_of(project: int, position: int) -> str:
-    """A device's id."""
-    return f"0x{random.Random(f'{project}/{position}').getrandbits(160):040x}"
-
-
 def _provers(seed: Seed) -> None:
     chance = random.Random(7)
     for number in range(5):
@@ -226,281 +132,6 @@ def _provers(seed: Seed) -> None:
             seed.add(ProverEventRow(prover_id=name, status="IDLE", reason="takes work", at=seed.now - 18 * MINUTE))
         reason = {"OFFLINE": "no heartbeat", "BUSY": "holds a lease", "IDLE": "takes work"}[status]
         seed.add(ProverEventRow(prover_id=name, status=status, reason=reason, at=max(at, seed.now - 9 * MINUTE)))
-
-
-def prover_address(number: int) -> str:
-    """Who is paid."""
-    return f"0x{number + 0xA0:040x}"
-
-
-def raw_transaction(number: int) -> bytes:
-    """A type-2 envelope with a maxFeePerGas of 1.2 gwei; nobody checks its signature here."""
-    import rlp
-
-    body = [
-        b"\x12\x52",
-        number.to_bytes(4, "big").lstrip(b"\0"),
-        b"\x3b\x9a\xca\x00",
-        (1_200_000_000).to_bytes(4, "big"),
-    ]
-    return b"\x02" + rlp.encode([*body, b"", b"\x00" * 20, b"", b"", []])
-
-
-def transaction(seed: Seed, purpose: str, ref: dict[str, Any], state: str, at: int, block: int | None) -> OutboxTxRow:
-    """An outbox row and its steps on the ladder."""
-    seed._tx += 1
-    number, sent = seed._tx, state not in ("QUEUED", "REFUSED")
-    row = OutboxTxRow(
-        id=number,
-        dedupe_key=f"{purpose}:{number}",
-        chain_id=4690,
-        purpose=purpose,
-        ref=ref,
-        to=ROUTER,
-        data=b"\xde\xad\xbe\xef" + bytes(640),
-        state=state,
-        sender=SENDER if sent else "",
-        nonce=number if sent else None,
-        raw=raw_transaction(number) if sent else None,
-        tx_hash=digest("tx", number) if sent else "",
-        block_number=block,
-        block_hash=digest("block", block) if block else "",
-        gas_used=(392_000 + number * 7_919 % 26_000 if purpose == "settle" else 121_000 + number * 31 % 9_000)
-        if block
-        else None,
-        tries=int(sent),
-        created_at=at,
-        updated_at=at + 2_000,
-    )
-    steps = ["QUEUED", "SENT", "MINED", "SAFE", "FINAL"]
-    for index, step in enumerate(steps[: steps.index(state) + 1] if state in steps else ["QUEUED", state]):
-        seed.add(
-            TxEventRow(
-                tx_id=number,
-                source=steps[index - 1] if index else "",
-                target=step,
-                tx_hash=row.tx_hash if index else "",
-                block_number=block if index >= 2 else None,
-                at=at + index * 400,
-            )
-        )
-    seed.add(row)
-    return row
-
-
-STATE_STEPS = {
-    "RECEIVED": 0,
-    "OPEN": 1,
-    "SATISFIED": 4,
-    "SETTLED": 5,
-    "FINAL": 6,
-}
-
-
-def task(seed: Seed, project: int, number: int, state: str, made: int, *, kind: str = "", **values: Any) -> TaskRow:
-    """A task over the `number`-th window of a project, with its attempts, transactions and timeline.
-
-    Parameters: `kind` says more of an OPEN one: `waiting`, `assigned`, `proving` or `retry`.
-    """
-    chance = random.Random(f"{project}/{number}")
-    start, task_id = number * WINDOW + 1, digest("task", project, number)
-    first = made - int(chance.uniform(9_000, 26_000))
-    block = HEAD - 3 - int((seed.now - made) / 4_000)
-    row = TaskRow(
-        id=task_id,
-        project_id=project,
-        version=1,
-        window_start=start,
-        window_end=start + WINDOW,
-        count=WINDOW,
-        readings_root=digest("root", project, number),
-        device_set_root=digest("devices", project),
-        inputs=digest("inputs", project, number),
-        state=state,
-        kinds=["zkp.groth16"],
-        deadline_at=made + 60 * MINUTE,
-        first_reading_at=first,
-        created_at=made,
-        updated_at=made,
-        **values,
-    )
-    at = made
-
-    def event(subject: str, source: str, target: str, reason: str, attempt: int | None = None, code: str = "") -> None:
-        seed.add(
-            TaskEventRow(
-                task_id=task_id,
-                project_id=project,
-                attempt_id=attempt,
-                subject=subject,
-                source=source,
-                target=target,
-                reason=reason,
-                code=code,
-                at=at,
-            )
-        )
-        row.updated_at = at
-
-    seed.add(row)
-    event("task", "", "RECEIVED", "window closed")
-    far = STATE_STEPS.get(state, 1)
-    if state == "CANCELLED":
-        at += 3_000
-        event("task", "RECEIVED", "CANCELLED", "cancelled by key_000000000001: wrong calibration")
-        row.reason = "cancelled by key_000000000001: wrong calibration"
-        return row
-    record = transaction(
-        seed,
-        "apply_batch",
-        {"statuses": [], "tasks": [task_id], "assignments": []},
-        "FINAL" if far else "SENT",
-        at,
-        block - 3 if far else None,
-    )
-    row.record_tx = record.id
-    if not far:
-        return row
-    at += int(chance.uniform(1_500, 3_500))
-    event("task", "RECEIVED", "OPEN", "task record mined")
-    row.reason = "task record mined"
-    if state in ("FAILED", "EXPIRED") or kind == "retry":
-        losses = 5 if state == "FAILED" else 1 if kind == "retry" else 0
-        for _ in range(losses):
-            _lost(seed, row, at, event, chance.randrange(4))
-            at += 31_000
-        row.attempts_used = losses
-        if state == "FAILED":
-            row.code, row.reason = "W3B-3005", "5 of 5 attempts were lost or rejected"
-            event("task", "OPEN", "FAILED", row.reason, code=row.code)
-        elif state == "EXPIRED":
-            row.code, row.reason = "W3B-3006", "deadline passed: no prover was online"
-            event("task", "OPEN", "EXPIRED", row.reason, code=row.code)
-        else:
-            row.next_attempt_at, row.reason = seed.now + 900_000, LOST
-        return row
-    if kind == "waiting":
-        return row
-    far = {"assigned": 1, "proving": 2}.get(kind, far)
-    at += int(chance.uniform(200, 9_000))
-    _prove(seed, row, lambda: at, event, chance, block=block, far=far, number=number)
-    return row
-
-
-def _lost(seed: Seed, row: TaskRow, at: int, event: Any, prover: int) -> None:
-    seed._attempt += 1
-    name = f"zkp.groth16-{prover}"
-    attempt = AttemptRow(
-        id=seed._attempt,
-        task_id=row.id,
-        kind="zkp.groth16",
-        program_id=digest("program"),
-        prover_id=name,
-        prover_address=prover_address(prover),
-        fence=row.next_fence,
-        state="LOST",
-        lease_expires_at=at + 30_000,
-        heartbeat_at=at,
-        deadline_at=row.deadline_at,
-        code="W3B-3008",
-        reason=LOST,
-        created_at=at,
-        updated_at=at + 30_000,
-    )
-    row.next_fence += 1
-    seed.add(attempt)
-    event("attempt", "", "ASSIGNED", f"leased to {name}", attempt.id)
-    event("attempt", "PROVING", "LOST", LOST, attempt.id, "W3B-3008")
-
-
-def _prove(
-    seed: Seed, row: TaskRow, clock: Any, event: Any, chance: random.Random, *, block: int, far: int, number: int
-) -> None:
-    """From the lease on. The times of the later steps are offsets to the lease's."""
-    seed._attempt += 1
-    prover = number % 4
-    name, began = f"zkp.groth16-{prover}", clock()
-    attempt = AttemptRow(
-        id=seed._attempt,
-        task_id=row.id,
-        kind="zkp.groth16",
-        program_id=digest("program"),
-        prover_id=name,
-        prover_address=prover_address(prover),
-        fence=row.next_fence,
-        hedge=number % 23 == 0,
-        state="ASSIGNED",
-        lease_expires_at=seed.now + 240_000,
-        heartbeat_at=seed.now - 600,
-        deadline_at=row.deadline_at,
-        created_at=began,
-        updated_at=began,
-    )
-    row.next_fence += 1
-    seed.add(attempt)
-    states = [("ASSIGNED", "", f"leased to {name}"), ("PROVING", "ASSIGNED", "assignment mined, sent to the prover")]
-    states += [("PROVED", "PROVING", "proof verified off chain")]
-    offsets = [0, int(chance.uniform(1_400, 3_200)), int(chance.uniform(6_500, 11_000))]
-    assign = transaction(
-        seed,
-        "apply_batch",
-        {"statuses": [], "tasks": [], "assignments": [attempt.id]},
-        "FINAL" if far > 1 else "SENT",
-        began,
-        block - 2 if far > 1 else None,
-    )
-    attempt.assign_tx = assign.id
-    for index, (target, source, reason) in enumerate(states[: min(far, 3)]):
-        _event_at(seed, row, "attempt", source, target, reason, attempt.id, began + sum(offsets[: index + 1]))
-        attempt.state = target
-    if far == 2:
-        attempt.stage, attempt.progress = ("witness", 0.15) if number % 2 else ("proof", 0.62)
-    if far < 3:
-        return
-    done = began + sum(offsets)
-    total, low, high = chance.randrange(180, 330), chance.randrange(40, 90), chance.randrange(200, 290)
-    row.public_output = attempt.public_output = b"".join(map(word, (WINDOW, total * WINDOW, low, high)))
-    row.output = attempt.output = digest("output", row.id)
-    attempt.proof, attempt.seconds = bytes(416), {"witness": offsets[2] / 4_000, "prove": offsets[2] * 0.7 / 1_000}
-    row.provenance = "in-proof"
-    _event_at(seed, row, "task", "OPEN", "SATISFIED", "assurance reached", None, done + 20)
-    row.reason = "assurance reached"
-    ladder = {3: "QUEUED", 4: "SENT", 5: "MINED", 6: "FINAL"}[far]
-    settle = transaction(
-        seed, "settle", {"attempt_id": attempt.id, "task_id": row.id}, ladder, done, block if far > 4 else None
-    )
-    attempt.settle_tx = settle.id
-    if far >= 4:
-        attempt.state = "POSTED"
-        _event_at(seed, row, "attempt", "PROVED", "POSTED", "settlement transaction sent", attempt.id, done + 400)
-    if far >= 5:
-        attempt.state, row.block_number, row.transaction_hash = "VERIFIED", block, settle.tx_hash
-        row.dapp_ok, row.reason, row.block_hash = number % 41 != 0, "Router finalised the task", settle.block_hash
-        _event_at(seed, row, "attempt", "POSTED", "VERIFIED", "settlement transaction mined", attempt.id, done + 2_100)
-        _event_at(seed, row, "task", "SATISFIED", "SETTLED", "Router finalised the task", None, done + 2_110)
-    if far >= 6:
-        row.finality_source, row.reason = "single-producer", "settlement final"
-        lag = int(chance.uniform(1_900, 6_400))
-        _event_at(seed, row, "task", "SETTLED", "FINAL", "settlement final", None, done + 2_110 + lag)
-        seed.tx, seed.block = settle.tx_hash, block
-
-
-def _event_at(
-    seed: Seed, row: TaskRow, subject: str, source: str, target: str, reason: str, attempt: int | None, at: int
-) -> None:
-    seed.add(
-        TaskEventRow(
-            task_id=row.id,
-            project_id=row.project_id,
-            attempt_id=attempt,
-            subject=subject,
-            source=source,
-            target=target,
-            reason=reason,
-            at=at,
-        )
-    )
-    row.updated_at = at
 
 
 def _readings(seed: Seed, rows: list[TaskRow]) -> None:

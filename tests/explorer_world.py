@@ -13,7 +13,8 @@ from coordinator.ledger.store import Ledger
 from coordinator.settings import Settings
 from coordinator.settlement.chain import Block
 from coordinator.settlement.finality import Finality
-from tests.explorer_seed import FINAL_BLOCK, HEAD, Seed, busy_hour, digest, write
+from tests.explorer_basics import FINAL_BLOCK, HEAD, Seed, digest
+from tests.explorer_seed import busy_hour, write
 from verifier.bindings import Deployment
 from verifier.errors import Unavailable
 

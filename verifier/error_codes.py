@@ -160,6 +160,10 @@ CODES: dict[str, ErrorCode] = {
         "Run `w3bstream reconcile`: the ledger is behind the chain.",
     ),
     "W3B-3084": ErrorCode("The re-run does not exist.", "List a task's re-runs with `w3bstream task diff ID`."),
+    "W3B-3085": ErrorCode(
+        "A re-run did not end in the time that the command waited.",
+        "It goes on by itself: see its output later with `w3bstream task diff ID`, or wait longer with --timeout.",
+    ),
     "W3B-4001": ErrorCode(
         "No prover of that kind is installed.", "Install the extra or the package that registers it."
     ),
@@ -352,6 +356,10 @@ CODES: dict[str, ErrorCode] = {
         "Too many old keys of a webhook endpoint sign already.",
         "Wait until their overlap ends, or revoke them at once with `w3bstream webhook secret EP --overlap 0`.",
     ),
+    "W3B-6007": ErrorCode(
+        "The webhook message cannot be sent again: its body was pruned.",
+        "It was delivered long ago; read the task with `w3bstream task get ID`, or its evidence.",
+    ),
     "W3B-7001": ErrorCode(
         "The call carries no API key.",
         "Send the metadata `authorization: Bearer w3b_…`; the command line takes --api-key or W3BSTREAM_API_KEY.",
@@ -459,7 +467,7 @@ CODES: dict[str, ErrorCode] = {
     ),
     "W3B-7502": ErrorCode(
         "The explorer asks for a sign-in, or the session ended.",
-        "Sign in with an API key, or open a fresh link: `w3bstream explorer open`.",
+        "Sign in with an API key or a login's token, or open a fresh link: `w3bstream explorer open`.",
     ),
     "W3B-7503": ErrorCode(
         "The sign-in link was used, ran out, or never was.",

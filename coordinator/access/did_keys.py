@@ -6,7 +6,6 @@ It never leaves the holder's machine: only signatures over logins and job intent
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from joserfc.jwk import ECKey, OKPKey
 
 from coordinator.access import dids, signatures
 from coordinator.access.dids import LoginClaims
+from provers.installation import write_private
 from verifier.errors import Conflict, InvalidInput
 
 TYPES = ("ed25519", "p256", "secp256k1")
@@ -80,14 +80,8 @@ def generate(path: Path, key_type: str) -> DidKey:
     key: PrivateKey = ec.generate_private_key(curve) if curve else Ed25519PrivateKey.generate()
     form = serialization.PrivateFormat.PKCS8
     text = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise Conflict("W3B-7016", f"{path} exists already", next_step="Choose another name.") from error
-    with os.fdopen(handle, "wb") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    if not write_private(path, text, keep=True):
+        raise Conflict("W3B-7016", f"{path} exists already", next_step="Choose another name.")
     return DidKey(key)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import secrets
 import stat
 import time
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from joserfc.jwk import OKPKey
 
+from provers.installation import write_private
 from verifier.errors import InvalidInput
 
 KEEP_SECONDS = 3600
@@ -44,16 +44,9 @@ def _fresh(now: int) -> _Key:
     return _Key(secrets.token_hex(8), Ed25519PrivateKey.generate().private_bytes_raw(), now)
 
 
-def _write(path: Path, seal: str, keys: list[_Key]) -> None:
-    """Write the file durably, never readable by others."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{secrets.token_hex(4)}.new")
+def _text(seal: str, keys: list[_Key]) -> str:
     rows = [{"kid": key.kid, "private": key.private.hex(), "created_at": key.created_at} for key in keys]
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"seal": seal, "keys": rows}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    return json.dumps({"seal": seal, "keys": rows})
 
 
 def _read(path: Path) -> tuple[str, list[_Key]]:
@@ -83,7 +76,7 @@ class TokenKeys:
     def __init__(self, path: Path) -> None:
         self._path = path
         if not path.exists():
-            _write(path, secrets.token_hex(32), [_fresh(int(time.time()))])
+            write_private(path, _text(secrets.token_hex(32), [_fresh(int(time.time()))]), keep=True)
         self._stamp = 0
         self._looked = 0.0
         self._look()
@@ -130,5 +123,5 @@ def rotate(path: Path) -> str:
     # A key is needed until the tokens that it signed ran out: counted from when the next key took over.
     kept = [key for key, after in itertools.pairwise(keys) if now - after.created_at < KEEP_SECONDS]
     fresh = _fresh(max(now, keys[-1].created_at + 1))
-    _write(path, seal, [*kept, keys[-1], fresh])
+    write_private(path, _text(seal, [*kept, keys[-1], fresh]))
     return fresh.kid

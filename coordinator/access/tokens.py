@@ -28,6 +28,11 @@ TOKEN_TYPE, CHALLENGE_TYPE = "w3bstream-token+jwt", "w3bstream-challenge+jwt"
 MAX_TOKEN = 4096
 
 
+def installation_name(chain_id: int, router: str) -> str:
+    """What tokens call an installation: the chain's id and the Router's address."""
+    return f"w3bstream:{chain_id}:{router.lower()}"
+
+
 @dataclass(frozen=True)
 class Grant:
     """What a valid token says."""
@@ -43,7 +48,7 @@ class Grant:
 class Tokens:
     """Makes and checks tokens of one installation.
 
-    Parameters: `installation` is `w3bstream:<chain id>:<Router>`, issuer and audience of every token.
+    Parameters: `installation` is its `installation_name`, issuer and audience of every token.
     """
 
     def __init__(self, keys: TokenKeys, installation: str) -> None:

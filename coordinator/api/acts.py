@@ -40,6 +40,7 @@ ACTIONS = {
     "/w3bstream.v1.AdminService/CreateIdentity": "identity.create",
     "/w3bstream.v1.AdminService/RevokeIdentity": "identity.revoke",
     "/w3bstream.v1.AdminService/SetQuota": "quota.set",
+    "/w3bstream.v1.AdminService/PruneLedger": "ledger.prune",
     "/w3bstream.v1.AuthService/Login": "identity.login",
 }
 """The name of each privileged act: the one table."""
@@ -54,7 +55,7 @@ OWN_RECORD = frozenset(
 _READS = ("Get", "List", "Watch", "ReplayStream", "VerifyStream")
 _SUBJECTS = ("task_id", "webhook_id", "message_id", "api_key_id", "prover_id", "did", "name", "resource")
 """Fields of requests that say what the act is done to, in this order."""
-_SHOWN = ("name", "scopes", "reason", "disabled", "drain", "resource", "allowance", "use_default", "events")
+_SHOWN = ("name", "scopes", "reason", "disabled", "drain", "resource", "allowance", "use_default", "events", "act")
 """Fields of requests that the log keeps. No other: what a field may hold one day is not known here."""
 MAX_SHOWN = 200
 

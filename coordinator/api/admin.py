@@ -13,6 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from coordinator.api import acts, render
 from coordinator.api.admin_audit import AuditMethods
 from coordinator.api.admin_identities import IdentityMethods
+from coordinator.api.admin_pruning import PruningMethods
 from coordinator.api.admin_quotas import QuotaMethods
 from coordinator.api.auth import ADMIN, check_scopes, current_caller, key_hash, new_key
 from coordinator.api.idempotency import Once
@@ -20,6 +21,7 @@ from coordinator.api.surroundings import Installation
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import ApiKeyRow, TaskRow
 from coordinator.projects.service import get_project
+from coordinator.settlement.endpoints import public_url
 from verifier.errors import Conflict, InvalidInput, NotFound
 from w3bstream.v1 import admin_pb2, admin_pb2_grpc
 
@@ -36,7 +38,7 @@ def _version() -> str:
         return "unpacked source"
 
 
-class AdminService(IdentityMethods, QuotaMethods, AuditMethods, admin_pb2_grpc.AdminServiceServicer):
+class AdminService(IdentityMethods, QuotaMethods, AuditMethods, PruningMethods, admin_pb2_grpc.AdminServiceServicer):
     """Makes and revokes API keys and tells how each part stands.
 
     Parameters: `forget` is told of every key and identity that was revoked or changed; `defaults` are the
@@ -130,7 +132,8 @@ class AdminService(IdentityMethods, QuotaMethods, AuditMethods, admin_pb2_grpc.A
             tasks=tasks,
             version=_version(),
             started_at=render.timestamp(self._started_at),
-            chain_rpc_url=self._installation.chain_rpc_url,
+            # Any key may ask for the status; the URL of the settings may hold the operator's access token.
+            chain_rpc_url=public_url(self._installation.chain_rpc_url),
         )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import os
 import re
 import secrets
 from collections.abc import Iterable, Sequence
@@ -25,6 +24,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from coordinator.ledger.control_tables import IdentityRow
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import ApiKeyRow
+from provers.installation import write_private
 from verifier.errors import Denied, InvalidInput
 
 log = structlog.get_logger(__name__)
@@ -98,6 +98,7 @@ SCOPES = {
     "/w3bstream.v1.AdminService/ListQuotas": ADMIN,
     "/w3bstream.v1.AdminService/SetQuota": ADMIN,
     "/w3bstream.v1.AdminService/ListAudit": ADMIN,
+    "/w3bstream.v1.AdminService/PruneLedger": ADMIN,
     "/w3bstream.v1.AdminService/GetStatus": ANY_KEY,
     "/w3bstream.v1.AuthService/GetChallenge": LOGIN,
     "/w3bstream.v1.AuthService/Login": LOGIN,
@@ -184,6 +185,12 @@ def is_api_key(secret: str) -> bool:
     return _KEY.fullmatch(secret) is not None
 
 
+def named_key(secret: str) -> str:
+    """The id of the key that a text claims to be; empty when it has not a key's form. The id is no secret."""
+    match = _KEY.fullmatch(secret)
+    return f"key_{match.group(1)}" if match else ""
+
+
 def bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     """The key or token in `authorization: Bearer …`.
 
@@ -250,18 +257,6 @@ def check_scopes(scopes: Sequence[str], project_id: int | None) -> list[str]:
     return sorted(set(scopes))
 
 
-def _write_private(path: Path, text: str) -> None:
-    """Write a file durably that is never, not even for a moment, readable by others."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
 def _key_file_text(path: Path) -> str:
     return path.read_text().strip() if path.is_file() else ""
 
@@ -282,7 +277,7 @@ async def bootstrap_admin_key(ledger: Ledger, home: Path) -> Path:
         known = match is not None and await session.get(ApiKeyRow, f"key_{match.group(1)}") is not None
         if match is None or known:
             key_id, text = new_key()
-            await asyncio.to_thread(_write_private, path, text + "\n")
+            await asyncio.to_thread(write_private, path, text + "\n")
         else:
             key_id = f"key_{match.group(1)}"
         session.add(

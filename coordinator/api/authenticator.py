@@ -31,6 +31,7 @@ from coordinator.api.auth import (
     require_scope,
     require_still_valid,
 )
+from coordinator.api.peers import network_of
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import ApiKeyRow
 from verifier.errors import Denied, W3bstreamError
@@ -186,14 +187,14 @@ class Authenticator:
     def require_trusted(self, peer: str) -> None:
         """Raises OverQuota (W3B-7029) for an address that failed too often within the last minute."""
         if self._failures_per_minute:
-            wait = self._failures.empty_for(peer, self._failures_per_minute, 60.0)
+            wait = self._failures.empty_for(network_of(peer), self._failures_per_minute, 60.0)
             if wait:
                 raise OverQuota("W3B-7029", f"too many failures came from {peer}", retry_after=wait)
 
     def failed(self, peer: str) -> None:
         """Count a failure of an address."""
         if self._failures_per_minute:
-            self._failures.wait(peer, self._failures_per_minute, 60.0)
+            self._failures.wait(network_of(peer), self._failures_per_minute, 60.0)
 
     def forget(self, who: str) -> None:
         """A key or identity was revoked or changed: nothing remembered of it holds, and its calls under way end."""

@@ -14,8 +14,9 @@ from coordinator.api.auth import Caller, current_caller
 from coordinator.api.paging import make_token, page_size, read_token
 from coordinator.api.surroundings import Installation
 from coordinator.ledger.history_tables import TxEventRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger, get_task
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, TaskRow
 from coordinator.reconcile.reconciler import Reconciler
 from coordinator.reconcile.report import InvariantReport
 from coordinator.settlement.dapp_retry import enqueue_dapp_retry

@@ -78,6 +78,12 @@ class AccessCalls:
         answer: admin_pb2.Quota = self._call(self._admin.SetQuota, request)
         return answer
 
+    def prune_ledger(self, older_than_seconds: int, *, act: bool = False) -> admin_pb2.PruneLedgerResponse:
+        """Count what may be forgotten, or forget it: once only; call again while the answer says `has_more`."""
+        request = admin_pb2.PruneLedgerRequest(older_than_seconds=older_than_seconds, act=act)
+        answer: admin_pb2.PruneLedgerResponse = self._call(self._admin.PruneLedger, request)
+        return answer
+
     def audit(
         self, *, actor: str = "", action: str = "", project_id: int = 0, oldest_first: bool = False
     ) -> Iterator[admin_pb2.AuditEntry]:

@@ -14,7 +14,7 @@ from coordinator.api.auth import Caller, current_caller, require_still_valid
 from coordinator.api.paging import make_token, page_size, read_token
 from coordinator.api.reading_check import ReadingCheck
 from coordinator.api.stream_door import StreamDoor
-from coordinator.api.stream_methods import StreamMethods
+from coordinator.api.stream_methods import REBUILDS, StreamMethods
 from coordinator.api.surroundings import IntakeDoor
 from coordinator.api.unbroken import Unbroken
 from coordinator.intake.status import dead_letters, stats
@@ -96,6 +96,7 @@ class IngestService(StreamMethods, ingest_pb2_grpc.IngestServiceServicer):
     ) -> None:
         self._intake = intake
         self._programs = programs
+        self._rebuilds = asyncio.Semaphore(REBUILDS)
         self._unbroken = unbroken
         self._defaults = defaults
         self._ledger = ledger

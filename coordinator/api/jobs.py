@@ -23,6 +23,7 @@ from w3bstream.v1 import job_pb2, job_pb2_grpc
 
 LOOK_SECONDS = 1.0
 """How often a watch looks by itself."""
+_STATES = {state.value: job_pb2.JobState.Value(f"JOB_STATE_{state}") for state in JobState}
 MAX_TASKS = 1000
 """Task ids that a job names; `ListTasks` has them all."""
 
@@ -32,7 +33,7 @@ def rendered(row: JobRow | NewJob, task_ids: Sequence[str] = ()) -> job_pb2.Job:
     return job_pb2.Job(
         id=row.id,
         project_id=row.project_id,
-        state=job_pb2.JobState.Value(f"JOB_STATE_{row.state}"),
+        state=_STATES[row.state],
         reason=row.reason,
         signer=row.signer or "",
         nonce=row.nonce or "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Network, ip_address
 from typing import Any
 from urllib.parse import unquote
 
@@ -30,6 +31,17 @@ def address_of(peer: str) -> str:
     if family == "ipv6":
         return rest.rpartition("]")[0].removeprefix("[")
     return family or "unknown"
+
+
+def network_of(address: str) -> str:
+    """Whom failures count against: an IPv4 address, or the /64 of an IPv6 one, in which a single host may choose."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return address
+    return str(found.ipv4_mapped or IPv6Network((found, 64), strict=False))
 
 
 def peer_of(context: Any) -> Peer:

@@ -13,8 +13,9 @@ from coordinator.api.auth import current_caller
 from coordinator.api.idempotency import Once
 from coordinator.api.paging import make_token, page_size, read_token
 from coordinator.api.surroundings import Installation
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import DeviceRow, OutboxTxRow, ProjectVersionRow
+from coordinator.ledger.tables import DeviceRow, ProjectVersionRow
 from coordinator.projects import service
 from coordinator.projects.file import parse_project_file
 from coordinator.projects.programs import Manifest

@@ -10,8 +10,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from coordinator.api import render
 from coordinator.api.auth import current_caller, require_still_valid
 from coordinator.api.tail import Tail
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProverEventRow, ProverRow
+from coordinator.ledger.tables import AttemptRow, ProverEventRow, ProverRow
 from coordinator.ledger.transitions import LEASED_ATTEMPT_STATES, AttemptState
 from verifier.errors import NotFound
 from w3bstream.v1 import prover_pb2, prover_pb2_grpc

@@ -6,20 +6,17 @@ from collections.abc import Iterable, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
 from coordinator.ledger.tables import (
     ApiKeyRow,
     AttemptRow,
     DeadLetterRow,
-    OutboxTxRow,
     ProjectRow,
     ProjectVersionRow,
     ProverEventRow,
     ProverRow,
     TaskEventRow,
     TaskRow,
-    WebhookDeliveryRow,
-    WebhookEndpointRow,
-    WebhookMessageRow,
 )
 from coordinator.webhooks.endpoints import signing_of
 from coordinator.webhooks.signatures import public_key

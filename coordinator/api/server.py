@@ -14,7 +14,7 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from coordinator.access.token_keys import TokenKeys
-from coordinator.access.tokens import Tokens
+from coordinator.access.tokens import Tokens, installation_name
 from coordinator.api.acts import AuditedLedger
 from coordinator.api.admin import AdminService
 from coordinator.api.authenticator import Authenticator
@@ -41,6 +41,7 @@ from coordinator.api.tls import require_safe
 from coordinator.api.unbroken import Unbroken
 from coordinator.api.webhooks import WebhookService
 from coordinator.evidence.gathering import EvidenceMaker
+from coordinator.evidence.many_servers import rpc_of
 from coordinator.intake.crypto_pool import CryptoPool
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import ProverEventRow, TaskEventRow
@@ -48,7 +49,7 @@ from coordinator.projects.da_url import da_policy
 from coordinator.projects.programs import Manifest
 from coordinator.reconcile.reconciler import Reconciler
 from coordinator.settings import Settings, is_loopback_host
-from coordinator.settlement.chain import JsonRpcChain
+from coordinator.settlement.many_chains import chain_at
 from coordinator.webhooks.guarded_client import GuardedClient
 from coordinator.webhooks.ssrf import UrlPolicy
 from w3bstream.v1 import (
@@ -147,7 +148,7 @@ class ApiServer:
             Tail(ledger, TaskEventRow, task_topics, self._unbroken),
             Tail(ledger, ProverEventRow, lambda row: (EVERY_PROVER,), self._unbroken),
         )
-        self._evidence_chain = JsonRpcChain(installation.chain_rpc_url, timeout=30.0)
+        self._evidence_chain = chain_at(settings.chain_rpc_url or installation.chain_rpc_url, 30.0)
         self._health = health.HealthServicer()
         self._server: grpc.aio.Server | None = None
         self._target = ""
@@ -175,7 +176,7 @@ class ApiServer:
         server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
         deployment, settings = self._installation.deployment, self._settings
         keys = await asyncio.to_thread(TokenKeys, settings.token_file)
-        tokens = Tokens(keys, f"w3bstream:{deployment.chain_id}:{deployment.router.lower()}")
+        tokens = Tokens(keys, installation_name(deployment.chain_id, deployment.router))
         self._authenticator = Authenticator(self._ledger, tokens, settings.api_auth_failures)
         rates = Rates(self._ledger, settings.quotas, settings.api_requests_per_key, settings.api_calls_per_key)
         gate = Gate(self._ledger, self._authenticator, rates, self._unbroken)
@@ -241,7 +242,7 @@ class ApiServer:
             ),
             server,
         )
-        maker = EvidenceMaker(self._ledger, self._evidence_chain, installation.deployment)
+        maker = EvidenceMaker(self._ledger, rpc_of(self._evidence_chain), installation.deployment)
         evidence_pb2_grpc.add_EvidenceServiceServicer_to_server(
             EvidenceService(self._ledger, maker, self._unbroken), server
         )

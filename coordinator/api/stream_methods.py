@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 
@@ -18,6 +19,8 @@ from verifier.errors import InvalidInput, W3bstreamError
 from verifier.reading import Reading
 from w3bstream.v1 import ingest_pb2
 
+REBUILDS = 1
+"""Rebuilds at once, whoever asks; each reads a whole stream and keeps a core busy. Further ones wait."""
 YEAR_10000 = 253_402_300_800_000
 """Milliseconds; protobuf's timestamps end there. A device's clock may say anything, so a later one stays unset."""
 _DEVICE = re.compile(r"0x[0-9a-f]{40}")
@@ -60,6 +63,8 @@ class StreamMethods:
     _ledger: Ledger
     _intake: IntakeDoor
     _programs: Mapping[str, Manifest] | None
+    _rebuilds: asyncio.Semaphore
+    """Places for rebuilds."""
 
     async def ReplayStream(
         self, request: ingest_pb2.ReplayStreamRequest, context: object
@@ -82,12 +87,13 @@ class StreamMethods:
     ) -> ingest_pb2.StreamVerification:
         """Rebuild what the ledger holds from the stream."""
         current_caller().require_project(request.project_id)
-        stream = await self._intake.stream(request.project_id)
-        pool = CryptoPool(1)
-        try:
-            found = await Rebuild(self._ledger, stream, request.project_id, pool, self._programs).run()
-        finally:
-            pool.close()
+        async with self._rebuilds:
+            stream = await self._intake.stream(request.project_id)
+            pool = CryptoPool(1)
+            try:
+                found = await Rebuild(self._ledger, stream, request.project_id, pool, self._programs).run()
+            finally:
+                pool.close()
         return ingest_pb2.StreamVerification(**vars(found))
 
     async def RequeueDeadLetters(

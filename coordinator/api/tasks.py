@@ -15,8 +15,9 @@ from coordinator.api.program_outputs import OutputsOf, outputs_by_version
 from coordinator.api.submit import Submit
 from coordinator.api.tail import Tail
 from coordinator.api.task_repairs import TaskRepairs, check_reason
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger, get_task, move_task
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProjectRow, TaskEventRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, ProjectRow, TaskEventRow, TaskRow
 from coordinator.ledger.transitions import TERMINAL_TASK_STATES, TaskState
 from verifier.errors import InvalidInput, NotFound
 from w3bstream.v1 import task_pb2, task_pb2_grpc

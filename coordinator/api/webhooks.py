@@ -11,8 +11,8 @@ from coordinator.api import render
 from coordinator.api.auth import Caller, current_caller
 from coordinator.api.idempotency import Once
 from coordinator.api.paging import make_token, page_size, read_token
+from coordinator.ledger.outbox_tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
 from coordinator.projects.service import get_project
 from coordinator.webhooks import endpoints
 from coordinator.webhooks.guarded_client import GuardedClient

@@ -10,8 +10,9 @@ from sqlmodel import col, select
 
 from coordinator.chaos.load import Record
 from coordinator.chaos.receiver import Delivery, read_record
+from coordinator.ledger.outbox_tables import WebhookMessageRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import DeadLetterRow, ReadingRow, TaskRow, WebhookMessageRow
+from coordinator.ledger.tables import DeadLetterRow, ReadingRow, TaskRow
 from coordinator.ledger.transitions import TERMINAL_TASK_STATES, TaskState
 
 PROVEN = frozenset({TaskState.SATISFIED.value, TaskState.SETTLED.value, TaskState.FINAL.value})

@@ -35,9 +35,17 @@ class FaultKind(StrEnum):
     NATS_FROZEN = "nats-frozen"
     """SIGSTOP to nats-server, and SIGCONT later."""
     CHAIN_KILLED = "chain-killed"
-    """SIGKILL to the chain's node; the service starts it again."""
+    """SIGKILL to the chain's node; it is started again at once by the service, or later where it runs apart from it."""
     CHAIN_FROZEN = "chain-frozen"
     """SIGSTOP to the chain's node: it takes requests and does not answer; SIGCONT later."""
+    RPC_DROPPING = "rpc-dropping"
+    """Half of the requests to the chain are lost on their way."""
+    RPC_SLOW = "rpc-slow"
+    """Requests to the chain are late."""
+    RPC_DEAF = "rpc-deaf"
+    """The chain takes every request, a transaction too, and half of its answers are lost."""
+    CLOCK_SET = "clock-set"
+    """The wall clock of the service and of the chain it runs is two hours ahead, or behind; later it is right again."""
     RECEIVER_KILLED = "receiver-killed"
     """SIGKILL to the webhook receiver; it is started again later."""
     RECEIVER_FAILING = "receiver-failing"
@@ -47,6 +55,8 @@ class FaultKind(StrEnum):
 
 
 ALL = tuple(FaultKind)
+RPC_KINDS = frozenset({FaultKind.RPC_DROPPING, FaultKind.RPC_SLOW, FaultKind.RPC_DEAF})
+"""For these the chain runs apart from the service, behind a proxy."""
 
 
 @dataclass(frozen=True)

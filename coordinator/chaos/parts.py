@@ -1,6 +1,6 @@
-"""What a chaos run starts: the service, `w3bstream up`, and a webhook receiver, each a process of its own.
+"""What a chaos run starts: the service, `w3bstream up`, a webhook receiver and now and then a chain, each a process.
 
-They die with the run. What the service starts by itself (NATS, chain, Ray) is found among its descendants.
+They die with the run. What the service starts by itself (NATS, Ray, mostly the chain) is found among its descendants.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -19,8 +20,12 @@ from coordinator.api.auth import KEY_FILE
 from coordinator.api.client import Client
 from coordinator.chaos.faults import FaultKind
 from coordinator.chaos.process_tree import Process, descendants, look
+from coordinator.chaos.rpc_proxy import RpcProxy
+from coordinator.chaos.wall_clock import WallClock
 from coordinator.intake.nats_server import DIES_WITH_PARENT
+from coordinator.service.embedded_chain import write_genesis
 from coordinator.service.home import LOCK_FILE
+from coordinator.settlement.signer import KeyFileSigner
 from verifier.errors import Conflict, Unavailable
 
 FOLDER = "chaos"
@@ -37,6 +42,7 @@ _PARTS = {
     FaultKind.CHAIN_FROZEN: "l1",
 }
 """What a fault looks for among the service's descendants."""
+_ITSELF = frozenset({FaultKind.COORDINATOR_KILLED, FaultKind.COORDINATOR_FROZEN})
 
 
 def claim_home(home: Path) -> None:
@@ -92,10 +98,11 @@ class _Part:
 class ServicePart(_Part):
     """The service.
 
-    Parameters: `port` is the API's, the same over all restarts; `settings` are further variables without their prefix.
+    Parameters: `port` is the API's, the same over all restarts; `settings` are further variables without their prefix;
+    `clock` is the wall clock that it and its children go by, None for the machine's.
     """
 
-    def __init__(self, home: Path, port: int, settings: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, port: int, settings: Mapping[str, str], clock: WallClock | None = None) -> None:
         super().__init__()
         self.home = home
         """Its home folder."""
@@ -104,6 +111,8 @@ class ServicePart(_Part):
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("W3BSTREAM_", "RAY_"))}
         ours = {"HOME": str(home), "API_PORT": str(port), **settings}
         self._environment = kept | {f"W3BSTREAM_{name}": value for name, value in ours.items()}
+        if clock is not None:
+            self._environment = clock.environment(self._environment)
 
     def start(self) -> None:
         """Start it, without waiting until it answers."""
@@ -119,7 +128,7 @@ class ServicePart(_Part):
         itself = self.itself()
         if itself is None:
             return []
-        if kind in (FaultKind.COORDINATOR_KILLED, FaultKind.COORDINATOR_FROZEN):
+        if kind in _ITSELF:
             return [itself]
         wanted = _PARTS[kind]
         return [each for each in descendants(itself.pid) if _is(each, wanted)]
@@ -182,3 +191,35 @@ class ReceiverPart(_Part):
         """Start it, without waiting until it listens."""
         module = ["-m", "coordinator.chaos.receiver", str(self._folder), str(self._port), str(self._seed)]
         self._process = _spawn([sys.executable, *module], dict(os.environ), self._folder / "receiver.out")
+
+
+class ChainPart(_Part):
+    """The chain of the home folder, `python -m l1`, apart from the service, and the wire between the two.
+
+    It is the chain that the service would run itself, on the same data. Parameters: `port` is the node's, the same over
+    all restarts; `seed` draws what the wire loses.
+    """
+
+    def __init__(self, home: Path, port: int, seed: int) -> None:
+        super().__init__()
+        self._output = home / FOLDER / "chain.out"
+        self._folder, self._port = home / "chain", port
+        account = KeyFileSigner.at(home / "keys" / "coordinator.json").address
+        self._genesis = write_genesis(self._folder, bytes.fromhex(account.removeprefix("0x")))
+        self.proxy = RpcProxy(port, seed)
+        """What the service is given."""
+
+    def start(self) -> None:
+        """Start the node, without waiting until it listens."""
+        where = ["--data-dir", str(self._folder), "--genesis", str(self._genesis), "--port", str(self._port)]
+        self._process = _spawn([sys.executable, "-m", "l1", *where], dict(os.environ), self._output)
+
+    def listens(self) -> bool:
+        """Whether the node takes connections."""
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0
+
+    def end(self) -> None:
+        """SIGKILL to the node; no more wire."""
+        self.kill()
+        self.proxy.close()

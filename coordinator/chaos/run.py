@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from coordinator.chaos.facts import Facts, gather
-from coordinator.chaos.faults import ALL, FaultKind, schedule
+from coordinator.chaos.faults import ALL, RPC_KINDS, FaultKind, schedule
 from coordinator.chaos.load import FINAL_EVENT, Fleet, Load, make_fleet
-from coordinator.chaos.parts import FOLDER, ReceiverPart, ServicePart, claim_home
+from coordinator.chaos.parts import FOLDER, ChainPart, ReceiverPart, ServicePart, claim_home
 from coordinator.chaos.report import Outcome, Report
 from coordinator.chaos.striking import Striking
 from coordinator.chaos.verdict import Verdict, judge
+from coordinator.chaos.wall_clock import WallClock
 from coordinator.ledger.store import Ledger
 from coordinator.reconcile.report import Break
 from verifier.errors import Unavailable, W3bstreamError
@@ -32,6 +33,8 @@ COMPARE_SECONDS = 120.0
 STOP_SECONDS = 90.0
 SETTINGS = {"WEBHOOK_PAUSES": "[1,2,4,8]", "WEBHOOK_CAP": "1000", "ATTEMPT_CAP": "1000", "EXPLORER": "false"}
 """What differs from the defaults: webhooks come again within the run, and nothing is given up for being struck often."""
+BEHIND_PROXY = {"CHAIN_RPC_SECONDS": "2", "ALLOW_LOOPBACK_WEBHOOKS": "true"}
+"""What differs besides where the chain runs apart: an answer that does not come is waited for within the run."""
 
 Answer = TypeVar("Answer")
 
@@ -60,28 +63,53 @@ async def run(plan: Plan, report: Report) -> Outcome:
     claim_home(plan.home)
     faults = schedule(plan.seed, plan.seconds, plan.kinds)
     report.planned(plan.seed, faults)
-    async with _installation(plan) as (service, receiver, ledger):
+    async with _installation(plan) as made:
         report.step("starting an installation of its own (the first time keys are set up, about a minute)")
-        fleets = await _prepared(plan, service, receiver)
-        striking = Striking(service, receiver, faults, report.happened)
-        run = _Run(plan, report, service, receiver, ledger, fleets, striking)
+        fleets = await _prepared(plan, made.service, made.receiver)
+        striking = Striking(made.service, made.receiver, faults, report.happened, made.chain, made.clock)
+        run = _Run(plan, report, made.service, made.receiver, made.ledger, fleets, striking)
         return await run.whole()
 
 
+@dataclass(frozen=True)
+class _Installation:
+    service: ServicePart
+    receiver: ReceiverPart
+    ledger: Ledger
+    chain: ChainPart | None
+    clock: WallClock | None
+
+
 @asynccontextmanager
-async def _installation(plan: Plan) -> AsyncIterator[tuple[ServicePart, ReceiverPart, Ledger]]:
-    """Service and receiver, running; at the end nothing of them is left."""
-    service = ServicePart(plan.home, _free_port(), SETTINGS)
+async def _installation(plan: Plan) -> AsyncIterator[_Installation]:
+    """Everything, running; at the end nothing of it is left."""
     receiver = ReceiverPart(plan.home / FOLDER, _free_port(), plan.seed)
+    chain = ChainPart(plan.home, _free_port(), plan.seed) if RPC_KINDS.intersection(plan.kinds) else None
+    clock = WallClock(plan.home / FOLDER / "clock") if FaultKind.CLOCK_SET in plan.kinds else None
+    settings = SETTINGS | (BEHIND_PROXY | {"CHAIN_RPC_URL": chain.proxy.url} if chain else {})
+    service = ServicePart(plan.home, _free_port(), settings, clock)
     ledger = Ledger.at(plan.home / "ledger.db")
     try:
         receiver.start()
+        if chain is not None:
+            await _begun(chain)
         service.start()
-        yield service, receiver, ledger
+        yield _Installation(service, receiver, ledger, chain, clock)
     finally:
         service.kill_all()
         receiver.kill()
+        if chain is not None:
+            chain.end()
         await ledger.close()
+
+
+async def _begun(chain: ChainPart) -> None:
+    chain.start()
+    ends = time.monotonic() + READY_SECONDS
+    while not chain.listens():
+        if chain.ended is not None or time.monotonic() > ends:
+            raise Unavailable("W3B-8102", "the chain does not answer; see chaos/chain.out in the home folder")
+        await asyncio.sleep(TICK_SECONDS)
 
 
 def _free_port() -> int:

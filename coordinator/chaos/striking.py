@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from coordinator.chaos.faults import Fault, FaultKind
-from coordinator.chaos.parts import ReceiverPart, ServicePart
+from coordinator.chaos.parts import ChainPart, ReceiverPart, ServicePart
+from coordinator.chaos.rpc_proxy import Wire
+from coordinator.chaos.wall_clock import WallClock
 
 PATIENCE_SECONDS = 15.0
 """How long a fault waits for its target: a worker that is just starting, say."""
+JUMP_SECONDS = 7200
+"""How far the clock is set ahead or back."""
 RESTART_SECONDS = 1.0
 """After this the service is started again when it ended by itself, as systemd would."""
 
@@ -49,12 +53,15 @@ class Striking:
     """Strikes a schedule's faults at one installation.
 
     `tick` is called again and again with the seconds since the load began; `told` hears of everything that happened.
+    `chain` is None where the service runs its own, `clock` where it goes by the machine's.
     """
 
     service: ServicePart
     receiver: ReceiverPart
     faults: Iterable[Fault]
     told: Callable[[str], None]
+    chain: ChainPart | None = None
+    clock: WallClock | None = None
     struck: list[Struck] = field(init=False)
     """One for each fault."""
     ended_by_itself: int = 0
@@ -112,6 +119,15 @@ class Striking:
         """What was struck; empty when there was nothing to strike."""
         if fault.kind in _RECEIVER:
             return self._strike_receiver(fault, now)
+        if fault.kind in _WIRE:
+            return self._strike_wire(fault, now)
+        if fault.kind is FaultKind.CLOCK_SET:
+            return self._set_clock(fault, now)
+        if self.chain is not None and fault.kind in (FaultKind.CHAIN_KILLED, FaultKind.CHAIN_FROZEN):
+            return self._strike_chain(self.chain, fault, now)
+        return self._strike_service(fault, now)
+
+    def _strike_service(self, fault: Fault, now: float) -> str:
         targets = self.service.targets(fault.kind)
         if not targets:
             return ""
@@ -124,6 +140,33 @@ class Striking:
             self._later.append(_Later(now + fault.seconds, lambda: target.send(signal.SIGCONT)))
             return target.name if target.send(signal.SIGSTOP) else ""
         return target.name if target.send(signal.SIGKILL) else ""
+
+    def _strike_wire(self, fault: Fault, now: float) -> str:
+        if self.chain is None:
+            return ""
+        proxy = self.chain.proxy
+        proxy.wire = _WIRE[fault.kind]
+        self._later.append(_Later(now + fault.seconds, lambda: setattr(proxy, "wire", Wire.WHOLE)))
+        return f"wire to the chain ({proxy.url})"
+
+    def _set_clock(self, fault: Fault, now: float) -> str:
+        clock, seconds = self.clock, JUMP_SECONDS if fault.pick < 0.5 else -JUMP_SECONDS
+        if clock is None or not self.service.running:
+            return ""
+        clock.set(seconds)
+        self._later.append(_Later(now + fault.seconds, lambda: clock.set(0)))
+        return f"wall clock, {seconds:+} s"
+
+    def _strike_chain(self, chain: ChainPart, fault: Fault, now: float) -> str:
+        target = chain.itself()
+        if target is None:
+            return ""
+        if fault.kind is FaultKind.CHAIN_KILLED:
+            chain.kill()
+            self._later.append(_Later(now + fault.seconds, chain.start))
+            return target.name
+        self._later.append(_Later(now + fault.seconds, lambda: target.send(signal.SIGCONT)))
+        return target.name if target.send(signal.SIGSTOP) else ""
 
     def _strike_receiver(self, fault: Fault, now: float) -> str:
         if not self.receiver.running:
@@ -141,4 +184,9 @@ class Striking:
 _FROZEN = frozenset(
     {FaultKind.WORKER_FROZEN, FaultKind.COORDINATOR_FROZEN, FaultKind.NATS_FROZEN, FaultKind.CHAIN_FROZEN}
 )
+_WIRE = {
+    FaultKind.RPC_DROPPING: Wire.DROPPING,
+    FaultKind.RPC_SLOW: Wire.SLOW,
+    FaultKind.RPC_DEAF: Wire.DEAF,
+}
 _RECEIVER = frozenset({FaultKind.RECEIVER_KILLED, FaultKind.RECEIVER_FAILING, FaultKind.RECEIVER_SLOW})

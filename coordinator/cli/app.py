@@ -16,6 +16,7 @@ from coordinator.cli import (
     identity,
     job,
     keys,
+    ledger,
     project,
     prover,
     quota,
@@ -67,6 +68,7 @@ app.add_typer(identity.app, name="identity")
 app.add_typer(job.app, name="job")
 app.add_typer(quota.app, name="quota")
 app.add_typer(audit.app, name="audit")
+app.add_typer(ledger.app, name="ledger")
 app.command(epilog="Example: w3bstream login --key me.pem")(identity.login)
 app.command(epilog="Example: w3bstream logout")(identity.logout)
 app.command(epilog="Example: w3bstream chaos --seed 1 --minutes 2")(chaos)

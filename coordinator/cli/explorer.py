@@ -13,8 +13,10 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli.options import ApiKey, Json, home, key_of
+from coordinator.cli import session
+from coordinator.cli.options import ApiKey, Json, certificate, home, key_of, target_of, trusted
 from coordinator.cli.output import console, print_json
+from coordinator.settings import is_loopback_host
 from verifier.errors import Denied, InvalidInput, Unavailable
 
 app = typer.Typer(no_args_is_help=True, help="The explorer's pages, in a browser.")
@@ -45,6 +47,33 @@ def _address(given: str | None) -> str:
         raise InvalidInput("W3B-7016", f"{path} cannot be read: {error}") from error
 
 
+def _secret(api_key: str | None, *, is_ours: bool) -> str:
+    """The key that is given, else the token of this user's login, else, for this home's own explorer, admin.key.
+    Raises as `options.connect`."""
+    if api_key:
+        return key_of(api_key)
+    token = None
+    try:
+        where = target_of(os.environ.get("W3BSTREAM_TARGET"))
+    except Unavailable:
+        pass  # an API that nobody knows is one that nobody is logged in at
+    else:
+        token = session.token(home(), where, trusted(), certificate())
+    if token is None and not is_ours:
+        what = "no --api-key, no W3BSTREAM_API_KEY and no login; admin.key goes to this machine's own explorer only"
+        raise Denied("W3B-7001", what)
+    return token or key_of(None)
+
+
+def _require_private(address: str, *, is_ours: bool) -> None:
+    """Raises InvalidInput (W3B-7016) for a URL over which a key would travel readable."""
+    parts = urllib.parse.urlsplit(address)
+    if parts.scheme == "https" or (parts.scheme == "http" and (is_ours or is_loopback_host(parts.hostname or ""))):
+        return
+    what = "is no https URL, and keys go by plain http to this machine only"
+    raise InvalidInput("W3B-7016", f"the explorer's address {address[:100]!r} {what}", field="url")
+
+
 def _refusal(error: urllib.error.HTTPError) -> Exception:
     try:
         said = json.loads(error.read(4096))["error"]
@@ -55,9 +84,9 @@ def _refusal(error: urllib.error.HTTPError) -> Exception:
 
 def make_link(url: str | None, api_key: str | None, page: str) -> dict[str, Any]:
     """{url, expires_at} of a link that signs in once. Raises Unavailable (W3B-7508), Denied and InvalidInput."""
-    address, key = _address(url), key_of(api_key)
-    if not address.startswith(("http://", "https://")):
-        raise InvalidInput("W3B-7016", f"the explorer's address {address[:100]!r} is no http or https URL", field="url")
+    address = _address(url)
+    _require_private(address, is_ours=not url)  # what explorer.json says is this machine's own
+    key = _secret(api_key, is_ours=not url)
     query = urllib.parse.urlencode({"next": page})
     request = urllib.request.Request(  # noqa: S310 - the scheme was looked at above
         f"{address}/links?{query}", method="POST", data=b"", headers={"Authorization": f"Bearer {key}"}
@@ -86,7 +115,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 @app.command(epilog="Example: w3bstream explorer link /tasks")
 def link(page: Path = "/", json_output: Json = False, url: Url = None, api_key: ApiKey = None) -> None:
-    """Print a link that signs in once, within ten minutes, with the rights of the API key."""
+    """Print a link that signs in once, within ten minutes, with the rights of the API key or login."""
     made = make_link(url, api_key, page)
     if json_output:
         print_json(made)

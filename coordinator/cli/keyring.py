@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
+from provers.installation import write_private
 from verifier.errors import Conflict, InvalidInput, NotFound
 from verifier.reading import DeviceKey, KeyType
 
@@ -23,15 +23,8 @@ def path_of(folder: Path, name: str) -> Path:
 def generate(folder: Path, name: str, key_type: KeyType) -> DeviceKey:
     """Make a key and write it. Raises Conflict (W3B-7016) when a key of that name exists: it is never overwritten."""
     key, path = DeviceKey.generate(key_type), path_of(folder, name)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise Conflict("W3B-7016", f"{path} exists already", next_step="Choose another name.") from error
-    with os.fdopen(handle, "w") as file:
-        file.write(key.to_json() + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    if not write_private(path, key.to_json() + "\n", keep=True):
+        raise Conflict("W3B-7016", f"{path} exists already", next_step="Choose another name.")
     return key
 
 

@@ -18,12 +18,13 @@ Drawn from the commands by `make docs`; do not edit.
 Every command takes `--json` and then prints one JSON object (`watch` prints one a line): the answer's message in
 [ProtoJSON](https://protobuf.dev/programming-guides/json/) with the field names of the `.proto` files, so that 64-bit
 integers are text. Exit codes: 0 done; 1 an error, with its code, message and next step on stderr (with `--json` as
-`{"error": …}`); 2 wrong usage; 130 Ctrl-C. `NO_COLOR` is respected. `w3bstream --install-completion` sets up completion
-in bash, zsh, fish and PowerShell.
+`{"error": …}`); 2 wrong usage; 3 and 4 where a command says so; 130 Ctrl-C. `NO_COLOR` is respected. `w3bstream
+--install-completion` sets up completion in bash, zsh, fish and PowerShell.
 
 Commands that call the service find it by `--target` or `W3BSTREAM_TARGET`, else by `api.json` in the home folder
-(`W3BSTREAM_HOME`, default `~/.w3bstream`), and take the key from `--api-key` or `W3BSTREAM_API_KEY`, else from
-`admin.key` there. `W3BSTREAM_CA` names a PEM bundle for `https://` targets.
+(`W3BSTREAM_HOME`, default `~/.w3bstream`), and take the key from `--api-key` or `W3BSTREAM_API_KEY`, else the token of
+`w3bstream login`, else `admin.key` there. For `https://` targets `W3BSTREAM_CA` names a PEM bundle, and `W3BSTREAM_CERT`
+and `W3BSTREAM_CERT_KEY` your own certificate.
 """
 
 

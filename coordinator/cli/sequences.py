@@ -11,7 +11,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.cli.csv_source import Measurement
+from provers.installation import write_private
 from verifier.errors import Conflict, InvalidInput
 
 SUFFIX = ".sequences"
@@ -120,12 +120,7 @@ class SequenceBook:
         """Write the book durably, whole or not at all."""
         files = [vars(each) for each in self.files]
         self._data["projects"][self._project] = {"next": self.next, "files": files}
-        draft = self._path.with_suffix(self._path.suffix + ".new")
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(self._data, file)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self._path)
+        write_private(self._path, json.dumps(self._data))
 
 
 @contextmanager

@@ -6,7 +6,6 @@ It holds the token and the path of the key file, never the key; a token about to
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 from coordinator.access import did_keys
 from coordinator.access.dids import LoginClaims
 from coordinator.api.client import Certificate, Client
+from provers.installation import write_private
 from verifier.errors import W3bstreamError
 from w3bstream.v1 import admin_pb2
 
@@ -31,12 +31,7 @@ def _read(home: Path) -> dict[str, Any]:
 
 
 def _write(home: Path, sessions: dict[str, Any]) -> None:
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = home / f"{FILE}.{os.getpid()}"
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(sessions, file)
-    draft.replace(home / FILE)
+    write_private(home / FILE, json.dumps(sessions))
 
 
 def log_in(

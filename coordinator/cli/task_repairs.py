@@ -13,12 +13,14 @@ from coordinator.cli.lookup import project_id, task_id
 from coordinator.cli.options import ApiKey, Json, Target, connect
 from coordinator.cli.output import console, print_json, shown_id, state_text, table, when
 from coordinator.cli.task import TaskId, app
-from verifier.errors import InvalidInput
+from verifier.errors import InvalidInput, Unavailable
 from w3bstream.v1 import task_pb2
 
 __all__ = ["app"]
 DEAD = ("FAILED", "EXPIRED")
 POLL_SECONDS = 0.3
+WAIT_SECONDS = 900.0
+"""As long as an attempt may take by default, and half as long again for the queue."""
 DIFFERENT = 3
 """Exit code where outputs differ."""
 Project = Annotated[str, typer.Option("--project", "-p", help="Only this project, its id or name.")]
@@ -114,6 +116,7 @@ def rerun(
     prover: Annotated[str, typer.Option(help="The prover that is to compute it; any idle one by default.")] = "",
     kind: Annotated[str, typer.Option(help="Proof kind; the task's first by default.")] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result; exit code 3 when it differs.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = WAIT_SECONDS,
     json_output: Json = False,
     target: Target = None,
     api_key: ApiKey = None,
@@ -122,7 +125,7 @@ def rerun(
     with connect(target, api_key) as client:
         found = client.rerun_task(task_id(client, task), kind=kind, prover_id=prover)
         if wait:
-            found = _ended(client, found)
+            found = _ended(client, found, timeout)
     if json_output:
         print_json(found)
     else:
@@ -134,9 +137,19 @@ def rerun(
         raise typer.Exit(DIFFERENT)
 
 
-def _ended(client: Client, rerun: task_pb2.Rerun) -> task_pb2.Rerun:
+def _ended(client: Client, rerun: task_pb2.Rerun, seconds: float) -> task_pb2.Rerun:
+    """The re-run once it has ended. Raises Unavailable (W3B-3085) when it has not in `seconds`."""
+    until = time.monotonic() + seconds
     while rerun.state not in ("DONE", "FAILED"):
-        time.sleep(POLL_SECONDS)
+        left = until - time.monotonic()
+        if left <= 0:
+            raise Unavailable(
+                "W3B-3085",
+                f"re-run {rerun.id} of task {rerun.task_id} is {rerun.state} after {seconds:g} s",
+                next_step=f"It goes on by itself: see its output later with `w3bstream task diff {rerun.task_id}`. "
+                "A QUEUED one waits for an idle prover (`w3bstream prover list`); --timeout waits longer.",
+            )
+        time.sleep(min(POLL_SECONDS, left))
         rerun = client.get_rerun(rerun.id)
     return rerun
 

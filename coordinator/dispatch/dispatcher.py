@@ -39,6 +39,7 @@ from coordinator.dispatch.reruns import Reruns, is_rerun
 from coordinator.dispatch.rounds import WORKED_ON, Facts, Rounds, Writes
 from coordinator.dispatch.snapshot import INTERRUPTED, LeasedAttempt
 from coordinator.dispatch.timekeeping import Timekeeper
+from coordinator.dispatch.work_traces import read_traceparents
 from coordinator.ledger.bulk import AttemptMove
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import TaskRow
@@ -94,7 +95,7 @@ def worker_specs(
     count = settings.provers * len(served)
     threads = settings.prover_threads or max(1, (os.cpu_count() or 1) // max(1, count))
     return tuple(
-        WorkerSpec(f"{kind}-{prefix}{number}", kind, held, entries.get(kind, ""), threads)
+        WorkerSpec(f"{kind}-{prefix}{number}", kind, held, entries.get(kind, ""), threads, settings.otlp_endpoint)
         for kind, held in served.items()
         for number in range(settings.provers)
     )
@@ -343,6 +344,9 @@ class Dispatcher:
 
     async def round(self) -> None:
         """One round over the ledger. Doing it once more changes nothing that is done."""
+        if (leap := self._time.leap()) is not None:
+            await self._rounds.put_off(leap)
+            self._time.taken(leap)
         now, steady = self._time.now(), self._time.steady()
         is_thorough = time.monotonic() - self._thorough_at >= THOROUGH_SECONDS
         depths = self._depths()
@@ -463,6 +467,7 @@ class Dispatcher:
             addresses = {spec.id: self._fleet.address(spec.id) for spec in self.specs}
             ids = [attempt.id for attempt in others]
             found |= zip(ids, await self._rounds.proving_tasks(others, addresses), strict=True)
+        traces = await read_traceparents(self._ledger, starting) if self._settings.otlp_endpoint else {}
         works = []
         for attempt in starting:
             task = found[attempt.id]
@@ -472,7 +477,8 @@ class Dispatcher:
             until = min(attempt.deadline_at, now + self._limits.lease_ms)
             values = {"lease_expires_at": until, "started_at": now}
             writes.starts.append(AttemptMove(attempt.id, attempt.fence, AttemptState.PROVING, values=values))
-            works.append((attempt, Work(attempt.id, attempt.fence, task, alone=attempt.fence > 1)))
+            work = Work(attempt.id, attempt.fence, task, attempt.fence > 1, traces.get(attempt.id, ""))
+            works.append((attempt, work))
         return works
 
     async def _send(self, now: int, works: Sequence[tuple[LeasedAttempt, Work]]) -> None:

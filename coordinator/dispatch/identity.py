@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import secrets
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from eth_account import Account
 
-from provers.installation import sync_folder
+from provers.installation import write_private
 from verifier.errors import InvalidInput
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -35,8 +34,7 @@ def load_home_id(home: Path) -> str:
     """The name of a home folder among those on one ledger, 8 hex digits; made when there is none."""
     path = home / "home.id"
     if not path.exists():
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_once(path, secrets.token_hex(4) + "\n")
+        write_private(path, secrets.token_hex(4) + "\n", keep=True)
     return path.read_text(encoding="ascii").strip()
 
 
@@ -61,25 +59,7 @@ def load_identity(home: Path, prover_id: str) -> ProverIdentity:
 
 
 def _write_key(path: Path) -> None:
-    """Write a new key whole or not at all: a half-written one would lose what is paid to it."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Write a new key; the one of a process that was first stays."""
     account = Account.create(secrets.token_hex(32))
-    _write_once(path, json.dumps({"address": account.address.lower(), "private_key": "0x" + bytes(account.key).hex()}))
-
-
-def _write_once(path: Path, body: str) -> None:
-    """Write a file of mode 600 durably; the one of a process that was first stays."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(body)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)  # fails where another process was first, and its key stays
-    except FileExistsError:
-        return
-    finally:
-        draft.unlink()
-    for folder in (path.parent, path.parent.parent, path.parent.parent.parent):  # they may be new too
-        sync_folder(folder)
+    text = json.dumps({"address": account.address.lower(), "private_key": "0x" + bytes(account.key).hex()})
+    write_private(path, text, keep=True)

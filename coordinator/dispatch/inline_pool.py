@@ -58,7 +58,7 @@ class InlinePool:
     async def add(self, specs: tuple[WorkerSpec, ...]) -> None:
         """Prepare the workers in threads, one after the other."""
         for spec in specs:
-            worker = ProverWorker(spec.id, spec.kind, spec.entry)
+            worker = ProverWorker(spec.id, spec.kind, spec.entry, spec.otlp_endpoint)
             self._slots[spec.id] = _Slot(spec, worker, Worker(spec.id, spec.kind, ready=False, heard_at=0))
         task = asyncio.create_task(self._prepare(specs))
         self._preparing.add(task)
@@ -138,7 +138,7 @@ class InlinePool:
     def _replace(self, slot: _Slot, reason: str, *, is_suspect: bool) -> None:
         """A fresh worker in place of this one; what it held is told to be dead."""
         held, slot.fences = slot.fences, {}
-        slot.worker = ProverWorker(slot.spec.id, slot.spec.kind, slot.spec.entry)
+        slot.worker = ProverWorker(slot.spec.id, slot.spec.kind, slot.spec.entry, slot.spec.otlp_endpoint)
         slot.state = Worker(slot.spec.id, slot.spec.kind, ready=False, heard_at=0)
         for attempt_id, fence in held.items():
             self._events.put(Died(slot.spec.id, reason, attempt_id, fence, is_suspect and len(held) == 1))

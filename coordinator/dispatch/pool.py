@@ -40,6 +40,8 @@ class WorkerSpec:
     """`module:Class` of the prover; empty: the one registered for the kind."""
     threads: int = 1
     """Threads that native code may use."""
+    otlp_endpoint: str = ""
+    """Collector that it tells its spans to; empty for none."""
 
 
 @dataclass(frozen=True)

@@ -235,7 +235,7 @@ class RayPool:
                 max_concurrency=CALL_THREADS,
                 runtime_env={"env_vars": environment},
             )
-            .remote(actor.spec.id, actor.spec.kind, actor.spec.entry)
+            .remote(actor.spec.id, actor.spec.kind, actor.spec.entry, actor.spec.otlp_endpoint)
         )
         found = await actor.handle.prepare.remote(actor.spec.programs)
         if isinstance(found, W3bstreamError):

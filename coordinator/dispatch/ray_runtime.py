@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.settings import LOOPBACK_RAY
-from provers.installation import HOME_VARIABLE
+from provers.installation import HOME_VARIABLE, write_private
 from verifier.errors import Unavailable
 
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
@@ -34,13 +34,8 @@ def resource_name(kind: str) -> str:
 
 def write_token(path: Path) -> None:
     """Make the cluster's token once, 64 hex digits, mode 600."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_hex(32))
+    if not path.exists():
+        write_private(path, secrets.token_hex(32), keep=True)
 
 
 def prepare_environment(home: Path, *, local: bool) -> None:

@@ -8,8 +8,9 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.dispatch.fleet import REGISTERED
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import get_task, move_task
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, TaskRow
 from coordinator.ledger.transitions import DEAD_TASK_STATES, AttemptState, TaskState
 from verifier.errors import Conflict, InvalidInput
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from coordinator.dispatch import attempts, snapshot
 from coordinator.dispatch.attempts import TaskEnded
@@ -19,8 +19,9 @@ from coordinator.dispatch.fleet import REGISTERED, StatusChange, write_changes
 from coordinator.dispatch.proving_task import Wanted, load_proving_tasks
 from coordinator.dispatch.reruns import WaitingRerun, waiting_reruns
 from coordinator.dispatch.snapshot import Accounts, LeasedAttempt, ProverRecord
+from coordinator.dispatch.timekeeping import Leap
 from coordinator.dispatch.version_terms import VersionBook
-from coordinator.ledger.bulk import AttemptMove, NewAttempt, add_attempts, move_attempts, set_attempts
+from coordinator.ledger.bulk import TASKS, AttemptMove, NewAttempt, add_attempts, move_attempts, set_attempts
 from coordinator.ledger.store import Ledger, get_task, move_attempt
 from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.scheduling.assurance import Verdict
@@ -31,6 +32,8 @@ from verifier.statement import Domain
 
 log = structlog.get_logger(__name__)
 
+FEW = 16
+"""Leases and starts that are written at once, in the event loop's own thread."""
 WORKED_ON = frozenset({TaskState.RECEIVED, TaskState.OPEN})
 """Task states in which its leases go on; RECEIVED is the short way back after a reorg."""
 
@@ -126,10 +129,18 @@ class Rounds:
                 tasks=self._make_tasks(connection, leased, addresses),
             ), latest
 
-        facts, latest = await self._ledger.read(work)
+        facts, latest = await self._ledger.read(work, brief=not thoroughly)
         await self._settle(now, facts)
         self._seen = latest
         return facts
+
+    async def put_off(self, leap: Leap) -> None:
+        """Put off the deadlines that were written before the clock was set ahead."""
+        waiting = TASKS.c.state.in_((TaskState.RECEIVED.value, TaskState.OPEN.value))
+        later = update(TASKS).where(waiting, TASKS.c.created_at <= leap.until)
+        later = later.values(deadline_at=TASKS.c.deadline_at + leap.by)
+        count = await self._ledger.write(lambda connection: connection.execute(later).rowcount)
+        log.warning("the wall clock was set ahead: deadlines put off", by_ms=leap.by, tasks=count)
 
     def _make_tasks(
         self, connection: Connection, leased: Sequence[LeasedAttempt], addresses: Mapping[str, str]
@@ -248,7 +259,8 @@ class Rounds:
                 tuple((lease, attempt_id) for lease, attempt_id in leased if attempt_id is not None),
             )
 
-        written = await self._ledger.write(work, synced=False)
+        few = len(writes.leases) + len(writes.starts) + len(writes.renewals) <= FEW
+        written = await self._ledger.write(work, synced=False, brief=few)
         self.written += 1
         return written
 

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Integer, Select, Table, bindparam, func, or_,
 
 from coordinator.dispatch.version_terms import VersionBook
 from coordinator.ledger.bulk import ATTEMPTS, EVENTS, TASKS, chunks
-from coordinator.ledger.tables import OutboxTxRow, ProjectRow, ProverRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.tables import ProjectRow, ProverRow
 from coordinator.ledger.transitions import (
     LEASED_ATTEMPT_STATES,
     LIVE_ATTEMPT_STATES,

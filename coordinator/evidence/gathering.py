@@ -7,7 +7,7 @@ only says where to look first. So a FINAL task gives the same bytes whenever it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -118,6 +118,7 @@ class EvidenceMaker:
         found = await self._events(facts)
         places = found.places()
         headers = await self._headers(reader, [block for block, _ in places])
+        _require_settled_in(facts, dict(headers))
         numbers = [number for number, _ in headers]
         transactions = []
         for block, position in places:
@@ -215,6 +216,17 @@ class EvidenceMaker:
         if not key:
             raise Unavailable("W3B-9007", f"the chain holds no verifying key of program 0x{program_id.hex()}")
         return key
+
+
+def _require_settled_in(facts: Facts, headers: Mapping[int, bytes]) -> None:
+    """One RPC server gave the blocks. Which one settled a FINAL task the ledger knows from most of them.
+
+    Raises Unavailable (W3B-9007).
+    """
+    number, known = facts.task.block_number or 0, facts.task.block_hash
+    found = "0x" + keccak(headers[number]).hex()
+    if found != known:
+        raise Unavailable("W3B-9007", f"the server's block {number} is {found}, the ledger's settlement is in {known}")
 
 
 def _task(facts: Facts, found: _Settled) -> TaskPart:

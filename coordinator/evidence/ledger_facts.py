@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.outbox_tables import DeploymentRow, OutboxTxRow
 from coordinator.ledger.store import get_task
-from coordinator.ledger.tables import (
-    AttemptRow,
-    DeploymentRow,
-    DeviceRow,
-    OutboxTxRow,
-    ProjectVersionRow,
-    ReadingRow,
-    TaskRow,
-)
+from coordinator.ledger.tables import AttemptRow, DeviceRow, ProjectVersionRow, ReadingRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
 from verifier.commitment import scheme
 from verifier.errors import Conflict, NotFound

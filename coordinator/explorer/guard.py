@@ -3,7 +3,7 @@
 | check | against | code |
 |---|---|---|
 | Host is one of ours | DNS rebinding | W3B-7505 |
-| API key or session, and its key is valid now | strangers | W3B-7502, W3B-7002, W3B-7003, W3B-7020 |
+| key, token or session, and it is valid now | strangers | W3B-7502, W3B-7002, W3B-7003, W3B-7020, W3B-7021 |
 | Origin is ours and the form carries the session's token | forged forms | W3B-7504 |
 | scope and project of the key | those who may see other things | W3B-7004, W3B-7501 |
 """
@@ -23,6 +23,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from coordinator.explorer.access import Viewer, by_header, by_session
 from coordinator.explorer.page import VIEWER, as_json, surroundings, wants_json
+from coordinator.explorer.slow_clients import read_form
 from verifier.errors import Conflict, Denied, InvalidInput, NotFound, Refused, Unavailable, W3bstreamError
 
 log = structlog.get_logger(__name__)
@@ -63,6 +64,7 @@ STATUS_BY_CODE = {
     "W3B-7002": 401,
     "W3B-7003": 401,
     "W3B-7020": 401,
+    "W3B-7021": 401,
     "W3B-7502": 401,
     "W3B-7503": 401,
     "W3B-7506": 429,
@@ -86,10 +88,11 @@ class Site:
         """Whether a Host header names this explorer."""
         return host.lower() in self.hosts or (self.any_address and _is_address(host))
 
-    def is_own(self, origin: str) -> bool:
-        """Whether an Origin header is this explorer's."""
-        scheme, _, host = origin.partition("://")
-        return scheme == ("https" if self.secure else "http") and self.knows(host)
+    def is_own(self, origin: str, host: str) -> bool:
+        """Whether an Origin header is this explorer's; `host` is the request's Host, for at any address only one of them
+        is ours."""
+        scheme, _, name = origin.lower().partition("://")
+        return scheme == ("https" if self.secure else "http") and (name in self.hosts or name == host.lower())
 
 
 SITE = web.AppKey("site", Site)
@@ -116,13 +119,14 @@ def safe_next(address: str) -> str:
 
 
 async def find_viewer(request: web.Request) -> Viewer:
-    """Who looks. Raises Denied (W3B-7502, W3B-7002, W3B-7003, W3B-7020)."""
-    ledger = surroundings(request).ledger
+    """Who looks. Raises Denied (W3B-7502, W3B-7002, W3B-7003, W3B-7020, W3B-7021)."""
+    around = surroundings(request)
+    ledger = around.ledger
     header = request.headers.get("Authorization")
     token = request.cookies.get(request.config_dict[SITE].cookie, "")
     async with ledger.reading() as session:
         if header is not None:
-            return await by_header(session, ledger.clock(), header)
+            return await by_header(session, around.tokens, ledger.clock(), header)
         if not token:
             raise Denied("W3B-7502", "nobody is signed in")
         return await by_session(session, ledger.clock(), token)
@@ -131,7 +135,7 @@ async def find_viewer(request: web.Request) -> Viewer:
 def require_own_origin(request: web.Request) -> None:
     """Refuse a form of another site. Raises Denied (W3B-7504)."""
     origin = request.headers.get("Origin", "")
-    if not request.config_dict[SITE].is_own(origin):
+    if not request.config_dict[SITE].is_own(origin, request.headers.get("Host", "")):
         raise Denied("W3B-7504", f"the form came from {origin[:100]!r}", field="Origin")
 
 
@@ -154,6 +158,8 @@ async def _admit(request: web.Request) -> None:
     acts = request.method not in ("GET", "HEAD")
     if acts and "Authorization" not in request.headers:
         require_own_origin(request)
+    if acts:
+        await read_form(request)
     if _is_public(request):
         return
     viewer = await find_viewer(request)

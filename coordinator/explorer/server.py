@@ -14,6 +14,9 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from coordinator.access.audit import OPERATOR, Act
+from coordinator.access.token_keys import TokenKeys
+from coordinator.access.tokens import Tokens, installation_name
 from coordinator.api.auth import KEY_FILE
 from coordinator.api.program_outputs import OutputsOf, manifest_outputs
 from coordinator.api.surroundings import ComponentStatus
@@ -27,6 +30,7 @@ from coordinator.explorer.pages import tasks, webhooks
 from coordinator.explorer.pages.overview import OVERVIEWS, Overviews
 from coordinator.explorer.pages.routes import ROUTES, json_address
 from coordinator.explorer.rendering import TEMPLATES, render
+from coordinator.explorer.slow_clients import FirstRequests
 from coordinator.explorer.surroundings import SURROUNDINGS, Surroundings
 from coordinator.explorer.templating import STATIC, environment
 from coordinator.ledger.store import Ledger
@@ -77,6 +81,8 @@ class ExplorerServer:
         self._deployment = deployment
         self._outputs_of = outputs_of
         self._live = Live(ledger)
+        self._first = FirstRequests()
+        self._tokens: Tokens | None = None
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
         self.url = ""
@@ -90,11 +96,12 @@ class ExplorerServer:
     async def start(self) -> str:
         """Listen and serve; returns the URL.
 
-        Raises OSError when the address cannot be had, InvalidInput (W3B-7016, W3B-7019) when its TLS settings are not
-        right or it would be served in clear beyond loopback.
+        Raises OSError when the address cannot be had, InvalidInput (W3B-7016, W3B-7019) when its TLS settings or the file
+        of token keys are not right or it would be served in clear beyond loopback.
         """
         host, tls = self._settings.explorer_host, _tls(self._settings)
-        app = web.Application(middlewares=[guarded(_show_error)], client_max_size=MAX_BODY)
+        self._tokens = await asyncio.to_thread(self._read_tokens)
+        app = web.Application(middlewares=[self._first.middleware, guarded(_show_error)], client_max_size=MAX_BODY)
         runner = web.AppRunner(app, access_log=None, keepalive_timeout=30.0, max_line_size=4096, max_field_size=8190)
         _add_routes(app)
         app.on_response_prepare.append(add_headers)
@@ -103,8 +110,13 @@ class ExplorerServer:
         await asyncio.to_thread(_write_address, self.address_file, self.url)
         return self.url
 
+    def _read_tokens(self) -> Tokens:
+        named = installation_name(self._deployment.chain_id, self._deployment.router)
+        return Tokens(TokenKeys(self._settings.token_file), named)
+
     async def _listen(self, app: web.Application, runner: web.AppRunner, host: str, tls: ssl.SSLContext | None) -> int:
         loop = asyncio.get_running_loop()
+        assert self._tokens is not None
 
         def protocol() -> asyncio.Protocol:
             server = runner.server
@@ -121,6 +133,7 @@ class ExplorerServer:
         app[SITE] = self._site(f"{shown}:{port}".lower(), port)
         app[SURROUNDINGS] = Surroundings(
             ledger=self._ledger,
+            tokens=self._tokens,
             settings=self._settings,
             chain=self._chain,
             components=self._components,
@@ -138,6 +151,8 @@ class ExplorerServer:
         app[OVERVIEWS] = Overviews()
         app[sign_in.LIMIT] = SignInLimit()
         await runner.setup()
+        assert runner.server is not None
+        self._first.start(runner.server)
         await listener.start_serving()
         self._runner, self._listener = runner, listener
         return port
@@ -157,13 +172,17 @@ class ExplorerServer:
     async def sign_in_link(self) -> str:
         """A single-use sign-in link for the first admin key; the plain address when that key's file is gone."""
         path = self._settings.home / KEY_FILE
+        if self._tokens is None:
+            return self.url
         try:
             secret = (await asyncio.to_thread(path.read_text)).strip()
             async with self._ledger.reading() as session:
-                viewer = await access.by_key(session, self._ledger.clock(), secret)
+                viewer = await access.by_secret(session, self._tokens, self._ledger.clock(), secret)
         except (OSError, W3bstreamError):
             return self.url
-        token, _ = await access.make_token(self._ledger, viewer.key_id, "link")
+        token, _ = await access.make_token(
+            self._ledger, viewer, "link", Act("explorer.link", OPERATOR, "", viewer.key_id)
+        )
         return f"{self.url}/enter?token={token}"
 
     async def stop(self) -> None:
@@ -173,6 +192,7 @@ class ExplorerServer:
         if runner is None or listener is None:
             return
         listener.close()
+        await self._first.stop()
         await self._live.stop()
         await runner.cleanup()
         await asyncio.to_thread(_remove_address, self.address_file, self.url)

@@ -1,4 +1,4 @@
-"""Signing in with an API key or a single-use link, and out again."""
+"""Signing in with an API key, a DID's token or a single-use link, and out again; each goes into the audit log."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from urllib.parse import urlencode
 import structlog
 from aiohttp import web
 
+from coordinator.access.audit import Act, append
+from coordinator.api.auth import named_key
 from coordinator.explorer import access
 from coordinator.explorer.access import SignInLimit, Viewer
-from coordinator.explorer.guard import SITE, safe_next
+from coordinator.explorer.guard import SITE, safe_next, status_of
 from coordinator.explorer.page import peer_of, surroundings, viewer_of
 from coordinator.explorer.rendering import render
 from verifier.error_codes import CODES
@@ -39,20 +41,37 @@ async def show_sign_in(request: web.Request) -> web.Response:
 
 
 async def sign_in(request: web.Request) -> web.Response:
-    """Check the key, make a session."""
+    """Check the key or token, make a session."""
     form = await request.post()
-    secret, target = form.get("key", ""), form.get("next", "/")
+    given, target = form.get("key", ""), form.get("next", "/")
+    secret = given.strip() if isinstance(given, str) else ""
     next_page = safe_next(target if isinstance(target, str) else "/")
-    ledger, limit = surroundings(request).ledger, request.config_dict[LIMIT]
+    around = surroundings(request)
+    how = "token" if access.is_token(secret) else "key"
     try:
-        limit.check(time.monotonic(), peer_of(request))
-        async with ledger.reading() as session:
-            viewer = await access.by_key(session, ledger.clock(), secret.strip() if isinstance(secret, str) else "")
+        request.config_dict[LIMIT].check(time.monotonic(), peer_of(request))
+        async with around.ledger.reading() as session:
+            viewer = await access.by_secret(session, around.tokens, around.ledger.clock(), secret)
     except Denied as error:
-        limit.failed(time.monotonic(), peer_of(request))
-        log.warning("explorer_sign_in_refused", code=error.code, peer=peer_of(request))
-        return _page(request, code=error.code, status=429 if error.code == "W3B-7506" else 401, next_page=next_page)
-    return await _enter(request, viewer, next_page)
+        await _refused(request, error, how, named_key(secret))
+        return _page(request, code=error.code, status=status_of(error), next_page=next_page)
+    return await _enter(request, viewer, next_page, how)
+
+
+async def _refused(request: web.Request, error: Denied, how: str, subject: str = "") -> None:
+    """Count the failure and write it into the audit log."""
+    limit, now = request.config_dict[LIMIT], time.monotonic()
+    act = Act("explorer.sign_in", "", peer_of(request), subject, detail={"with": how})
+    log.warning("explorer_sign_in_refused", code=error.code, peer=act.peer)
+    if error.code == "W3B-7506":
+        if not (count := limit.turned_away(now)):
+            return
+        act.detail["refused"] = count
+    else:
+        limit.failed(now, act.peer)
+    ledger = surroundings(request).ledger
+    async with ledger.transaction() as session:
+        await append(session, ledger.clock(), act, error.code)
 
 
 async def show_link(request: web.Request) -> web.Response:
@@ -66,24 +85,27 @@ async def use_link(request: web.Request) -> web.Response:
     """Use the link up, make a session."""
     form = await request.post()
     token, target = form.get("token", ""), form.get("next", "/")
-    limit = request.config_dict[LIMIT]
     try:
-        limit.check(time.monotonic(), peer_of(request))
+        request.config_dict[LIMIT].check(time.monotonic(), peer_of(request))
         viewer = await access.use_link(surroundings(request).ledger, str(token)[:_TOKEN_LENGTH])
     except Denied as error:
-        limit.failed(time.monotonic(), peer_of(request))
-        return _page(request, code=error.code, status=429 if error.code == "W3B-7506" else 401)
-    return await _enter(request, viewer, safe_next(target if isinstance(target, str) else "/"))
+        await _refused(request, error, "link")
+        return _page(request, code=error.code, status=status_of(error))
+    return await _enter(request, viewer, safe_next(target if isinstance(target, str) else "/"), "link")
 
 
-async def _enter(request: web.Request, viewer: Viewer, next_page: str) -> web.Response:
-    token, _ = await access.make_token(surroundings(request).ledger, viewer.key_id, "session")
+async def _enter(request: web.Request, viewer: Viewer, next_page: str, how: str) -> web.Response:
+    ledger = surroundings(request).ledger
+    act = Act(
+        "explorer.sign_in", viewer.key_id, peer_of(request), viewer.key_id, viewer.project_id, detail={"with": how}
+    )
+    token, expires_at = await access.make_token(ledger, viewer, "session", act)
     site = request.config_dict[SITE]
     answer = web.Response(status=303, headers={"Location": next_page})
     answer.set_cookie(
         site.cookie,
         token,
-        max_age=access.SESSION_MS // 1000,
+        max_age=max(1, (expires_at - ledger.clock()) // 1000),
         path="/",
         httponly=True,
         secure=site.secure,
@@ -96,18 +118,21 @@ async def _enter(request: web.Request, viewer: Viewer, next_page: str) -> web.Re
 async def sign_out(request: web.Request) -> web.Response:
     """End the session on both sides."""
     site = request.config_dict[SITE]
-    await access.end_session(surroundings(request).ledger, request.cookies.get(site.cookie, ""))
+    viewer = viewer_of(request)
+    act = Act("explorer.sign_out", viewer.key_id, peer_of(request), viewer.key_id, viewer.project_id)
+    await access.end_session(surroundings(request).ledger, request.cookies.get(site.cookie, ""), act)
     answer = web.Response(status=303, headers={"Location": "/sign-in"})
     answer.del_cookie(site.cookie, path="/", secure=site.secure, httponly=True, samesite="Strict")
     return answer
 
 
 async def make_link(request: web.Request) -> web.Response:
-    """A single-use sign-in link for the caller's own key; only with the key itself, never with a session."""
+    """A single-use sign-in link for the caller's own key or token; only with that itself, never with a session."""
     if "Authorization" not in request.headers:
-        raise Denied("W3B-7001", "a link is made with the API key", field="authorization")
-    around = surroundings(request)
-    token, expires_at = await access.make_token(around.ledger, viewer_of(request).key_id, "link")
+        raise Denied("W3B-7001", "a link is made with the API key or token", field="authorization")
+    around, viewer = surroundings(request), viewer_of(request)
+    act = Act("explorer.link", viewer.key_id, peer_of(request), viewer.key_id, viewer.project_id)
+    token, expires_at = await access.make_token(around.ledger, viewer, "link", act)
     query = {"token": token}
     target = safe_next(request.query.get("next", "/"))
     if target != "/":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from coordinator.access.tokens import Tokens
 from coordinator.api.program_outputs import OutputsOf, manifest_outputs
 from coordinator.api.surroundings import ComponentStatus
 from coordinator.explorer.chain_view import ChainView
@@ -20,6 +21,8 @@ class Surroundings:
     """The rooms around the explorer."""
 
     ledger: Ledger
+    tokens: Tokens
+    """Checks the tokens of DIDs."""
     settings: Settings
     chain: ChainView
     components: Callable[[], Awaitable[Sequence[ComponentStatus]]]

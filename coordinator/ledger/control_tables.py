@@ -147,7 +147,8 @@ class AuditRow(SQLModel, table=True):
 
 
 class ExplorerTokenRow(SQLModel, table=True):
-    """A session of the explorer, or a sign-in link that makes one; it is worth what its API key is worth now."""
+    """A session of the explorer, or a sign-in link that makes one; it is worth what its API key or identity is worth
+    now."""
 
     __tablename__ = "explorer_token"
     hash: str = Field(primary_key=True)
@@ -155,5 +156,8 @@ class ExplorerTokenRow(SQLModel, table=True):
     kind: str
     """`session` or `link`: a link is deleted when it is used."""
     key_id: str
+    """API key id, or a DID."""
+    granted: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    """What the token of a DID granted: its scopes, its project and when it runs out; empty for an API key."""
     created_at: int = Field(sa_type=BigInteger)
     expires_at: int = Field(sa_type=BigInteger, index=True)

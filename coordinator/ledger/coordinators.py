@@ -15,8 +15,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.ledger.control_tables import CoordinatorRow, LeadershipRow
 from coordinator.ledger.leadership import database_now
+from coordinator.ledger.outbox_tables import DeploymentRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import DeploymentRow
 from verifier.errors import Conflict
 
 ALIVE_LEASES = 3
@@ -83,10 +83,13 @@ async def standing(ledger: Ledger, lease_ms: int) -> Standing:
 
 
 async def _alive(session: AsyncSession, now: int, lease_ms: int) -> list[CoordinatorRow]:
+    span = ALIVE_LEASES * lease_ms
     found = await session.exec(
         select(CoordinatorRow)
         .where(
-            col(CoordinatorRow.stopped_at).is_(None), col(CoordinatorRow.heartbeat_at) > now - ALIVE_LEASES * lease_ms
+            col(CoordinatorRow.stopped_at).is_(None),
+            # One from the future was written before the clock was set back.
+            col(CoordinatorRow.heartbeat_at).between(now - span, now + span),
         )
         .order_by(col(CoordinatorRow.started_at), col(CoordinatorRow.id))
     )

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 ROLE = "loops"
 """The one role: intake, dispatch, settlement and webhooks together."""
 
+LONGEST_MS = 3_600_000
+"""No lease of another coordinator is longer."""
+
 
 @dataclass(frozen=True)
 class Term:
@@ -88,7 +91,7 @@ class Leadership:
             row = await session.get(LeadershipRow, ROLE, populate_existing=True)
             if row is None:
                 row = LeadershipRow(role=ROLE, holder="", fence=0, expires_at=0, since=0)
-            elif self._ledger.shared and row.expires_at > now:
+            elif self._ledger.shared and self._runs(row, now):
                 return None
             row.holder, row.fence, row.since = self._holder, row.fence + 1, now
             row.expires_at = now + self._lease_ms * self._start_leases
@@ -99,7 +102,13 @@ class Leadership:
         """Whether nobody leads, as far as a look without a lock can tell."""
         async with self._ledger.reading() as session:
             row = await session.get(LeadershipRow, ROLE)
-            return row is None or row.expires_at <= await database_now(session, self._ledger)
+            return row is None or not self._runs(row, await database_now(session, self._ledger))
+
+    def _runs(self, row: LeadershipRow, now: int) -> bool:
+        """Whether the lease runs. One that ends hours from now was written before the database's clock was set back: its
+        holder, if it lives, has written it anew or does so with its next renewal, and is fenced off otherwise."""
+        most = max(LONGEST_MS, self._lease_ms * self._start_leases)
+        return now < row.expires_at <= now + most
 
     async def renew(self, term: Term, *, starting: bool = False) -> bool:
         """Lengthen the lease; False when another coordinator leads. One that ran out unnoticed goes on."""

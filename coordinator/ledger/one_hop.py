@@ -9,11 +9,13 @@ network round trip a statement.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -21,6 +23,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from coordinator.ledger.prepared import PreparedConnection
 
 Result = TypeVar("Result")
+BUSY, LOCKED = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED
 KEPT = 3
 """Connections that are kept for steps; the engine's pool has more for sessions."""
 _lent = threading.local()
@@ -95,30 +98,84 @@ class WholeSteps:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._idle: list[AsyncConnection] = []
+        self._idle: list[tuple[AsyncConnection, Any]] = []
         self._closed = False
 
     async def run(self, work: Callable[[Connection], Result], begin: str, *, synced: bool = True) -> Result:
         """Run `work` after `begin` (BEGIN IMMEDIATE or DEFERRED). Unless `synced`, the commit does not wait for the
         disk: it is there after the process dies, and after the machine does with the next commit that waits."""
-        connection = self._idle.pop() if self._idle else await self._engine.connect()
+        connection, raw = self._idle.pop() if self._idle else await self._connect()
         try:
-            raw: Any = (await connection.get_raw_connection()).driver_connection
             result: Result = await raw._execute(_whole, raw._conn, work, begin, synced)
         except BaseException:  # when it was cancelled, the thread goes on: the engine's pool waits for it
             await asyncio.shield(connection.close())
             raise
         if len(self._idle) < KEPT and not self._closed:
-            self._idle.append(connection)
+            self._idle.append((connection, raw))
         else:
             await connection.close()
         return result
+
+    async def _connect(self) -> tuple[AsyncConnection, Any]:
+        """A connection, and the driver's own below it."""
+        connection = await self._engine.connect()
+        try:
+            return connection, (await connection.get_raw_connection()).driver_connection
+        except BaseException:
+            await asyncio.shield(connection.close())
+            raise
 
     async def close(self) -> None:
         """Give the connections back to the engine, from now on each after its step."""
         self._closed = True
         while self._idle:
-            await self._idle.pop().close()
+            await self._idle.pop()[0].close()
+
+
+class BusyError(Exception):
+    """Another process or thread holds the database; nothing was done."""
+
+
+class AtOnce:
+    """Whole transactions of SQLite in the caller's own thread, for work that takes less than to wake another thread and
+    wait for it. They never wait: for a lock there is BusyError, and commits are not synced.
+
+    Parameters: `path` of the database; `pragmas` of its connections.
+    """
+
+    def __init__(self, path: str, pragmas: Sequence[str]) -> None:
+        self._path = path
+        # A checkpoint waits for the disk: it is left to the connections that have threads.
+        self._pragmas = (*pragmas, "synchronous=NORMAL", "busy_timeout=0", "wal_autocheckpoint=0")
+        self._raw: sqlite3.Connection | None = None
+        self._taken = threading.Lock()
+
+    def run(self, work: Callable[[Connection], Result], begin: str) -> Result:
+        """Run `work` after `begin`. Raises BusyError, and what `work` raises."""
+        if not self._taken.acquire(blocking=False):
+            raise BusyError
+        try:
+            return _whole(self._connection(), work, begin, synced=True)
+        except (sqlite3.OperationalError, OperationalError) as error:
+            if getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF in (LOCKED, BUSY):
+                raise BusyError from error
+            raise
+        finally:
+            self._taken.release()
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._raw is None:
+            self._raw = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            for pragma in self._pragmas:
+                self._raw.execute(f"PRAGMA {pragma}")
+        return self._raw
+
+    def close(self) -> None:
+        """Close the connection; the next `run` opens another."""
+        with self._taken:
+            raw, self._raw = self._raw, None
+            if raw is not None:
+                raw.close()
 
 
 def _whole(connection: Any, work: Callable[[Connection], Result], begin: str, synced: bool) -> Result:

@@ -19,7 +19,7 @@ from operator import itemgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Delete, Insert, SelectBase, Update
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import DBAPIError, MultipleResultsFound, NoResultFound
 
@@ -39,6 +39,8 @@ class _Statement:
     """A statement for one set of parameter names. Raises _Unprepared when it cannot be one."""
 
     def __init__(self, statement: Any, names: Names) -> None:
+        if not isinstance(statement, Delete | Insert | SelectBase | Update):
+            raise _Unprepared
         compiled: Any = statement.compile(dialect=_DIALECT, column_keys=list(names))
         if compiled.literal_execute_params or "~~" in compiled.string:
             raise _Unprepared
@@ -263,13 +265,11 @@ class PreparedConnection:
 
     def execute(self, statement: Any, parameters: Parameters | Sequence[Parameters] | None = None) -> Any:
         """As `Connection.execute`: one statement, once or for each of many parameters."""
-        many = not (parameters is None or isinstance(parameters, Mapping))
-        first: Parameters = (parameters[0] if parameters else {}) if many else (parameters or {})  # type: ignore[index]
+        rows: Sequence[Parameters]
+        rows = [parameters or {}] if parameters is None or isinstance(parameters, Mapping) else parameters or [{}]
         try:
-            prepared = _BOOK.find(statement, tuple(first))
-            if not many or len(parameters) == 1:  # type: ignore[arg-type]
-                return self._once(prepared, first)
-            return self._many(prepared, parameters)  # type: ignore[arg-type]
+            prepared = _BOOK.find(statement, tuple(rows[0]))
+            return self._once(prepared, rows[0]) if len(rows) == 1 else self._many(prepared, rows)
         except _Unprepared:
             return self._sqlalchemy().execute(statement, parameters)
 

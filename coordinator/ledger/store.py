@@ -1,4 +1,4 @@
-"""The way into the ledger: transactions, guarded transitions, outboxes.
+"""The way into the ledger: transactions and guarded transitions.
 
 A room opens `async with ledger.transaction() as session` and does all of one change in it. Writers take turns, so that
 what one has read is true until it ends (`sqlite.py`, `postgres.py`, docs/adr/0004).
@@ -8,33 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, make_url, update
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlmodel import select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.history_tables import TxEventRow
 from coordinator.ledger.leadership import Term
 from coordinator.ledger.migrations import upgrade
-from coordinator.ledger.one_hop import WholeSteps, in_one_hop, is_sqlite
+from coordinator.ledger.one_hop import AtOnce, BusyError, WholeSteps, in_one_hop, is_sqlite
 from coordinator.ledger.postgres import Postgres
-from coordinator.ledger.sqlite import Sqlite
+from coordinator.ledger.sqlite import PRAGMAS, Sqlite
 from coordinator.ledger.tables import (
     AttemptRow,
-    DeploymentRow,
-    OutboxTxRow,
     TaskEventRow,
     TaskRow,
-    WebhookEndpointRow,
-    WebhookMessageRow,
 )
 from coordinator.ledger.transitions import (
     ATTEMPT_TRANSITIONS,
@@ -115,6 +108,7 @@ class Ledger:
         self.engine: AsyncEngine = self._database.engine
         """SQLAlchemy's engine of the read-write transactions."""
         self._steps = WholeSteps(self.engine)
+        self._at_once = AtOnce(self.engine.url.database or "", PRAGMAS)
         self.shared = self._database.shared
         """Whether coordinators of other hosts may work on this ledger too."""
         self._wakeups = _Wakeups()
@@ -204,12 +198,13 @@ class Ledger:
             async with AsyncSession(self._database.read_engine, expire_on_commit=False) as session, session.begin():
                 yield session
 
-    async def write(self, work: Callable[[Connection], Result], *, synced: bool = True) -> Result:
+    async def write(self, work: Callable[[Connection], Result], *, synced: bool = True, brief: bool = False) -> Result:
         """`transaction` for a function over a plain connection: on SQLite all of it is one step. It must not await.
 
         Unless `synced`, SQLite does not wait for the disk: when the machine itself goes down, what was written since
         the last synced commit may be gone, in order. That is for what only this machine's processes act on, and only
-        until they die with it. PostgreSQL outlives its clients, and always waits.
+        until they die with it. PostgreSQL outlives its clients, and always waits. What is `brief` as well, a few rows,
+        SQLite does at once in this thread, unless the database is busy.
 
         Raises what `transaction` raises, and what `work` raises.
         """
@@ -224,20 +219,28 @@ class Ledger:
 
         with ledger_transaction(), self._coded():
             async with self._turn:
-                result = await self._steps.run(guarded, "BEGIN IMMEDIATE", synced=synced)
+                result = await self._step(guarded, "BEGIN IMMEDIATE", synced=synced, brief=brief and not synced)
         self._wakeups.committed()
         return result
 
-    async def read(self, work: Callable[[Connection], Result]) -> Result:
-        """`reading` for a function over a plain connection: on SQLite all of it is one step. It must not await."""
+    async def read(self, work: Callable[[Connection], Result], *, brief: bool = False) -> Result:
+        """`reading` for a function over a plain connection: on SQLite all of it is one step. It must not await. What is
+        `brief`, a few queries by index, SQLite does at once in this thread, unless the database is busy."""
         if not is_sqlite(self.engine):
             async with self.reading() as session:
                 return await in_one_hop(session, work)
         with self._coded():
-            return await self._steps.run(work, "BEGIN DEFERRED")
+            return await self._step(work, "BEGIN DEFERRED", synced=True, brief=brief)
+
+    async def _step(self, work: Callable[[Connection], Result], begin: str, *, synced: bool, brief: bool) -> Result:
+        if brief:
+            with suppress(BusyError):
+                return self._at_once.run(work, begin)
+        return await self._steps.run(work, begin, synced=synced)
 
     async def close(self) -> None:
         """Give the connections back."""
+        self._at_once.close()
         await self._steps.close()
         await self._database.close()
 
@@ -396,125 +399,3 @@ async def record_late_report(session: AsyncSession, now: int, attempt: AttemptRo
         code="W3B-3002",
         attempt_id=attempt.id,
     )
-
-
-async def enqueue_tx(
-    session: AsyncSession,
-    now: int,
-    *,
-    dedupe_key: str,
-    purpose: str,
-    to: str,
-    data: bytes,
-    ref: dict[str, Any],
-    after_tx: int | None = None,
-    fence: int | None = None,
-    chain_id: int | None = None,
-) -> int:
-    """Put a transaction into the outbox; the same `dedupe_key` again returns the first one's id and changes nothing.
-
-    Parameters: `fence` is the attempt's fencing token, looked at again before the first byte is sent; `chain_id` is the
-    chain it is for, by default the one that the ledger's contracts are on.
-    """
-    found = (await session.exec(select(OutboxTxRow).where(OutboxTxRow.dedupe_key == dedupe_key))).first()
-    if found is None:
-        if chain_id is None:
-            chain_id = (await session.exec(select(DeploymentRow.chain_id))).first() or 0
-        found = OutboxTxRow(
-            dedupe_key=dedupe_key,
-            chain_id=chain_id,
-            fence=fence,
-            purpose=purpose,
-            ref=ref,
-            after_tx=after_tx,
-            to=to,
-            data=data,
-            created_at=now,
-            updated_at=now,
-        )
-        session.add(found)
-        await session.flush()
-        record_tx_step(session, now, found, source="", target="QUEUED")
-    assert found.id is not None
-    return found.id
-
-
-def record_tx_step(
-    session: AsyncSession,
-    now: int,
-    row: OutboxTxRow,
-    *,
-    source: str,
-    target: str,
-    reason: str = "",
-    code: str = "",
-) -> None:
-    """Write down a step of a stored transaction on the finality ladder, with the block that it is in by then.
-
-    `target` is one of those of `TxEventRow.target`.
-    """
-    assert row.id is not None
-    session.add(
-        TxEventRow(
-            tx_id=row.id,
-            source=source,
-            target=target,
-            tx_hash=row.tx_hash,
-            block_number=row.block_number,
-            block_hash=row.block_hash,
-            reason=reason[:500],
-            code=code,
-            at=now,
-        )
-    )
-
-
-async def enqueue_webhooks(
-    session: AsyncSession,
-    now: int,
-    *,
-    project_id: int,
-    event_type: str,
-    subject: str,
-    body: Callable[[str], bytes],
-) -> list[str]:
-    """Put an event into the outbox of each endpoint of the project that wants it; `body(message id)` makes its bytes.
-
-    Once per (endpoint, event type, subject): a second call adds nothing. Returns the new message ids.
-    """
-    endpoints = (
-        await session.exec(
-            select(WebhookEndpointRow).where(
-                WebhookEndpointRow.project_id == project_id,
-                WebhookEndpointRow.disabled == False,  # noqa: E712
-            )
-        )
-    ).all()
-    made = []
-    for endpoint in endpoints:
-        if endpoint.events and event_type not in endpoint.events:
-            continue
-        found = await session.exec(
-            select(WebhookMessageRow.id).where(
-                WebhookMessageRow.endpoint_id == endpoint.id,
-                WebhookMessageRow.event_type == event_type,
-                WebhookMessageRow.subject == subject,
-            )
-        )
-        if found.first() is not None:
-            continue
-        message_id = f"msg_{secrets.token_hex(12)}"
-        session.add(
-            WebhookMessageRow(
-                id=message_id,
-                endpoint_id=endpoint.id,
-                project_id=project_id,
-                event_type=event_type,
-                subject=subject,
-                body=body(message_id),
-                created_at=now,
-                next_at=now,
-            )
-        )
-        made.append(message_id)
-    return made

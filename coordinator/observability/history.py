@@ -16,9 +16,10 @@ from sqlalchemy import Connection, Table, func, select
 
 from coordinator.ledger.bulk import ATTEMPTS, EVENTS, TASKS, chunks
 from coordinator.ledger.history_tables import TxEventRow
+from coordinator.ledger.outbox_tables import WebhookDeliveryRow
 from coordinator.ledger.stages import Step, stage_lengths
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import ProverEventRow, WebhookDeliveryRow
+from coordinator.ledger.tables import ProverEventRow
 from coordinator.ledger.transitions import TaskState
 from coordinator.observability.catalogue import CATALOGUE, LIVED
 from coordinator.observability.families import Distribution, Labels, family, histogram

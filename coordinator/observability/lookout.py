@@ -20,8 +20,8 @@ from coordinator.explorer.chain_view import ChainView, Heads
 from coordinator.ledger.control_tables import CoordinatorRow
 from coordinator.ledger.coordinators import ALIVE_LEASES, standing
 from coordinator.ledger.leadership import database_now
+from coordinator.ledger.outbox_tables import NonceRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import NonceRow
 from coordinator.observability.checks import Check, Seen, judge
 from coordinator.observability.standing import LEDGER_ERRORS, OUTBOX, PROVERS, ledger_problem, waiting_kinds
 from coordinator.settings import Settings

@@ -13,14 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from coordinator.intake.batch_rows import ACCEPTED, MISSING
 from coordinator.ledger.bulk import ATTEMPTS, TASKS
 from coordinator.ledger.control_tables import LeadershipRow
-from coordinator.ledger.tables import (
-    IntakeCountRow,
-    OutboxTxRow,
-    ProverRow,
-    StreamCursorRow,
-    WebhookEndpointRow,
-    WebhookMessageRow,
-)
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.tables import IntakeCountRow, ProverRow, StreamCursorRow
 from coordinator.ledger.transitions import LIVE_ATTEMPT_STATES, TaskState
 from coordinator.observability.families import Labels, family, summed
 from verifier.errors import W3bstreamError

@@ -72,6 +72,12 @@ def traceparent_of(task_id: str, trace: str) -> str:
     return f"00-{trace_id_of(task_id, trace):032x}-{_number(8, task_id, ROOT):016x}-01"
 
 
+def proof_traceparent(task_id: str, trace: str, attempt_id: int) -> str:
+    """The `traceparent` of an attempt's `prove` span, for what the worker does meanwhile."""
+    span_id = _number(8, task_id, f"attempt {attempt_id} prove")
+    return f"00-{trace_id_of(task_id, trace):032x}-{span_id:016x}-01"
+
+
 def _parsed(traceparent: str) -> tuple[int, int] | None:
     """(trace id, span id) of W3C Trace Context's header; None when it is not one."""
     parts = traceparent.split("-")
@@ -170,18 +176,13 @@ def _frees(row: Any) -> bool:
 
 
 def _proving(attempt: Any, parent: str, start: int, end: int) -> Iterator[Piece]:
-    """The call to the worker, with the stages that it reported one after the other, and what came after them: the check
-    off chain and the way to the ledger."""
-    key = f"{parent} prove"
+    """The call to the worker, with the seconds of each stage that it reported (their spans it tells itself), and what
+    came after it: the check off chain and the way to the ledger."""
     about = {"rpc.system": "ray", "w3bstream.prover": attempt.prover_id}
-    yield Piece(key, parent, "prove", start, end, about, kind=SpanKind.CLIENT)
-    at = float(start if attempt.started_at is None else max(start, attempt.started_at))
     for stage, seconds in (attempt.seconds or {}).items():
-        if not isinstance(seconds, int | float) or seconds < 0:
-            continue
-        stop = min(float(end), at + seconds * 1000)
-        yield Piece(f"{key} {stage}", key, f"prove.{stage}", round(at), round(stop))
-        at = stop
+        if isinstance(seconds, int | float):
+            about[f"w3bstream.seconds.{stage}"] = float(seconds)
+    yield Piece(f"{parent} prove", parent, "prove", start, end, about, kind=SpanKind.CLIENT)
     if attempt.proved_at is not None and attempt.proved_at < end:
         yield Piece(f"{parent} verify", parent, "verify", max(start, attempt.proved_at), end)
 

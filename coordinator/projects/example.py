@@ -50,6 +50,7 @@ dapp: sample
 # webhooks:
 #   - url: https://example.com/w3bstream
 #     events: [w3bstream.task.final, w3bstream.task.failed]
+#     signing: ed25519    # or hmac (the default), or both
 """
 
 

@@ -82,6 +82,9 @@ def _canonical(model: ProjectModel, devices: Sequence[Device], assurance: Assura
         part["device"] = f"0x{device.device.hex()}"
         part["public_key"] = f"0x{device.public_key.hex()}"
     config["assurance"] = {"threshold": assurance.threshold, "kinds": sorted(assurance.kinds)}
+    for hook in config["webhooks"]:
+        if hook["signing"] == "hmac":  # files from before there was a choice keep their hash
+            del hook["signing"]
     if config["dapp"] is not None:
         config["dapp"] = config["dapp"].lower()
     return config

@@ -62,6 +62,8 @@ class WebhookPart(_Part):
     url: str = Field(min_length=8, max_length=2048)
     events: tuple[Text, ...] = Field((), strict=False)
     """Event types; none means all."""
+    signing: Literal["hmac", "ed25519", "both"] = "hmac"
+    """How messages are signed: `v1`, `v1a` or both of docs/reference/webhooks.md."""
 
 
 class ProjectModel(_Part):

@@ -9,11 +9,13 @@ from typing import Protocol
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.store import enqueue_tx
-from coordinator.ledger.tables import DeviceRow, OutboxTxRow, ProjectRow, ProjectVersionRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.outboxes import enqueue_tx
+from coordinator.ledger.tables import DeviceRow, ProjectRow, ProjectVersionRow
 from coordinator.projects.da_url import check_da_url
 from coordinator.projects.file import ProjectFile
 from coordinator.webhooks.endpoints import create_endpoint, list_endpoints
+from coordinator.webhooks.signatures import BOTH, V1, V1A
 from coordinator.webhooks.ssrf import UrlPolicy
 from verifier import bindings
 from verifier.bindings import Deployment
@@ -184,6 +186,10 @@ def _on_chain(file: ProjectFile, version: ProjectVersionRow, deployment: Deploym
     )
 
 
+SIGNING_OF = {"hmac": V1, "ed25519": V1A, "both": BOTH}
+"""What a project file calls the schemes."""
+
+
 async def _add_endpoints(
     session: AsyncSession, now: int, project_id: int, file: ProjectFile, policy: UrlPolicy
 ) -> None:
@@ -191,7 +197,10 @@ async def _add_endpoints(
     known = {row.url for row in await list_endpoints(session, project_id)}
     for part in file.model.webhooks:
         if part.url not in known:
-            await create_endpoint(session, now, policy, project_id=project_id, url=part.url, events=part.events)
+            signing = SIGNING_OF[part.signing]
+            await create_endpoint(
+                session, now, policy, project_id=project_id, url=part.url, events=part.events, signing=signing
+            )
 
 
 async def pause_project(session: AsyncSession, now: int, project_id: int, deployment: Deployment) -> ProjectRow:

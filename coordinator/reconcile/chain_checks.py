@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 from eth_abi.exceptions import DecodingError
 from sqlmodel import col, func, select
 
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, TaskRow
 from coordinator.ledger.transitions import TERMINAL_TASK_STATES, AttemptState, TaskState
 from coordinator.reconcile.report import Break, InvariantReport
 from coordinator.settlement.chain import Chain, RpcRefused

@@ -7,16 +7,9 @@ from typing import Any
 from sqlmodel import col, exists, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookDeliveryRow, WebhookMessageRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import (
-    AttemptRow,
-    OutboxTxRow,
-    ReadingRow,
-    StreamCursorRow,
-    TaskRow,
-    WebhookDeliveryRow,
-    WebhookMessageRow,
-)
+from coordinator.ledger.tables import AttemptRow, ReadingRow, StreamCursorRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.reconcile.report import Break, InvariantReport
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import structlog
 
+from coordinator.intake.nats_server import port_is_free
 from l1.chain.genesis import DEFAULT_CHAIN_ID, Genesis, GenesisAccount
 from l1.process import ChainProcess, ChainProcessError
 from verifier.errors import Unavailable
@@ -16,10 +17,26 @@ log = structlog.get_logger(__name__)
 FUNDS_WEI = 10**24
 """What the coordinator's account starts with: a million coins, for fees only."""
 LOOK_SECONDS = 0.5
+PORT_FILE = "port"
+
+
+def write_genesis(folder: Path, funded: bytes) -> Path:
+    """The genesis file of the chain in `folder`, made with the folder unless it is there: `funded` has all the money."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    genesis = folder / "genesis.json"
+    if not genesis.exists():
+        made = Genesis(chain_id=DEFAULT_CHAIN_ID, alloc={funded: GenesisAccount(balance=FUNDS_WEI)})
+        draft = genesis.with_suffix(".new")
+        draft.write_text(made.to_json())
+        draft.replace(genesis)
+    return genesis
 
 
 class EmbeddedChain:
-    """Runs `python -m l1` in `<home>/chain` and starts it again, on the same port, when it dies."""
+    """Runs `python -m l1` in `<home>/chain` and starts it again, on the same port, when it dies.
+
+    The next service in this home takes that port too, where it is free: wallets and scripts have the URL.
+    """
 
     def __init__(self, home: Path, funded: str, finality_depth: int) -> None:
         self._folder = home / "chain"
@@ -40,19 +57,22 @@ class EmbeddedChain:
 
         Blocks for about a second, in the caller's thread: the child dies with the thread that started it.
         """
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        genesis = self._folder / "genesis.json"
-        if not genesis.exists():
-            funded = Genesis(chain_id=DEFAULT_CHAIN_ID, alloc={self._funded: GenesisAccount(balance=FUNDS_WEI)})
-            draft = genesis.with_suffix(".new")
-            draft.write_text(funded.to_json())
-            draft.replace(genesis)
-        port = int(self.rpc_url.rsplit(":", 1)[1]) if self.rpc_url else 0
+        genesis = write_genesis(self._folder, self._funded)
+        port = _port_of(self.rpc_url) if self.rpc_url else self._last_port()
         try:
             self._process = ChainProcess(self._folder, genesis, port=port, options=self._options)
         except ChainProcessError as error:
             raise Unavailable("W3B-8002", f"the chain did not start: {error}") from error
         self.rpc_url = self._process.rpc_url
+        (self._folder / PORT_FILE).write_text(f"{_port_of(self.rpc_url)}\n")
+
+    def _last_port(self) -> int:
+        """That of the service before; 0, any, where there was none or somebody else has it."""
+        try:
+            port = int((self._folder / PORT_FILE).read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+        return port if 0 < port < 65536 and port_is_free(port) else 0
 
     async def run(self) -> None:
         """Keep it alive until `stop`. Raises Unavailable (W3B-8002) when it cannot be started again."""
@@ -75,3 +95,7 @@ class EmbeddedChain:
         """SIGTERM to the node, and wait."""
         if self._process is not None:
             await asyncio.to_thread(self._process.stop)
+
+
+def _port_of(url: str) -> int:
+    return int(url.rsplit(":", 1)[1])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from coordinator.ledger.store import Ledger, enqueue_tx
+from coordinator.ledger.outboxes import enqueue_tx
+from coordinator.ledger.store import Ledger
 from coordinator.projects.file import ProjectFile
 from provers.programs_index import installed_programs
 from provers.protocol import Prepared, Program, Prover

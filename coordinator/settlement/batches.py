@@ -16,7 +16,8 @@ from sqlmodel import col
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.ledger.openings import opening_of
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProverRow, TaskRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.tables import AttemptRow, ProverRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
 from verifier import bindings
 from verifier.bindings import Assignment, ProverStatus, Revert, StatusUpdate, TaskRecord

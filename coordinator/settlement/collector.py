@@ -4,7 +4,7 @@
 |---|---|
 | a prover without a registration | `registerProver` |
 | a RECEIVED task of a published version | its part of an `applyBatch` of tasks |
-| an ASSIGNED attempt of a recorded task | its part of an `applyBatch` of assignments and statuses |
+| an ASSIGNED attempt of a recorded task, its prover there | its part of an `applyBatch` of assignments and statuses |
 | a prover's status that moved, or was not sent for a while | its part of the latter |
 | a PROVED attempt | `settle`, after its assignment is mined |
 
@@ -19,15 +19,17 @@ from __future__ import annotations
 import secrets
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import aliased
 from sqlmodel import col, exists, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.store import Ledger, enqueue_tx
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProjectRow, ProjectVersionRow, ProverRow, TaskRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.outboxes import enqueue_tx
+from coordinator.ledger.store import Ledger
+from coordinator.ledger.tables import AttemptRow, ProjectRow, ProjectVersionRow, ProverRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.settlement import outbox
 from coordinator.settlement.batches import BatchItem, encode, ref_of
@@ -39,6 +41,8 @@ _STRONGEST = ("IDLE", "BUSY", "OFFLINE")
 """Workers may share an address: it is as available as its most available worker."""
 _ROUND = 200
 """Settles and registrations enqueued in one round."""
+_FAR_SECONDS = 10 * 365 * 86_400
+"""A chain whose clock is further ahead of ours is not believed: its servers lie."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class CollectorLimits:
     """Least time between batches that carry nothing but statuses."""
     refresh_seconds: float = 40.0
     """Statuses that did not move are sent again after so long: FleetManagement takes silence for Offline."""
+    deadline_seconds: float = 1200.0
+    """How far a deadline is put off, at most, for a chain whose clock runs ahead of ours."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,8 @@ class _Found:
 class Collector:
     """Collects for one deployment; call `round` again and again.
 
-    Parameters: `held_projects` are projects to leave alone, with the monotonic time until which (the sender's).
+    Parameters: `held_projects` are projects to leave alone, with the monotonic time until which (the sender's);
+    `chain_time` gives the newest block's timestamp in seconds, 0 before one is known.
     """
 
     def __init__(
@@ -83,11 +90,13 @@ class Collector:
         *,
         limits: CollectorLimits | None = None,
         held_projects: Mapping[int, float] | None = None,
+        chain_time: Callable[[], int] = lambda: 0,
     ) -> None:
         self._ledger = ledger
         self._deployment = deployment
         self._limits = limits or CollectorLimits()
         self._held = held_projects if held_projects is not None else {}
+        self._chain_time = chain_time
         self._mirrored_at = float("-inf")
 
     async def round(self) -> bool:
@@ -213,6 +222,8 @@ class Collector:
                 AttemptRow.state == AttemptState.ASSIGNED.value,
                 col(AttemptRow.assign_tx).is_(None),
                 TaskRow.state == TaskState.OPEN.value,
+                # After a restart a lease waits for its worker; until then FleetManagement would refuse it.
+                ProverRow.status != "OFFLINE",
                 col(OutboxTxRow.state).in_(outbox.DONE_STATES),
             )
             .order_by(col(AttemptRow.id))
@@ -220,7 +231,23 @@ class Collector:
         )
         return list(found.all())
 
+    async def _put_off(self, session: AsyncSession, items: Sequence[BatchItem]) -> None:
+        """Give the assignments' deadlines, which we count from our time, the same length by the chain's, where that is
+        far ahead: our clock was set back, and a chain's never goes back. It would refuse every assignment until then."""
+        now, most = self._chain_time() * 1000, round(self._limits.deadline_seconds * 1000)
+        if now - self._ledger.clock() > _FAR_SECONDS * 1000:
+            return
+        for item in items:
+            if item.kind == "assignments":
+                attempt = await session.get_one(AttemptRow, item.id)
+                length = min(most, attempt.deadline_at - attempt.created_at)
+                if attempt.deadline_at - now < length // 2:
+                    attempt.deadline_at = now + length
+                    session.add(attempt)
+        await session.flush()
+
     async def _enqueue_batch(self, session: AsyncSession, items: Sequence[BatchItem]) -> None:
+        await self._put_off(session, items)
         tx = await enqueue_tx(
             session,
             self._ledger.clock(),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.store import enqueue_tx, get_task
-from coordinator.ledger.tables import OutboxTxRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.outboxes import enqueue_tx
+from coordinator.ledger.store import get_task
 from verifier import bindings
 from verifier.bindings import Deployment
 from verifier.errors import Conflict

@@ -1,7 +1,8 @@
 """Finds the contracts on the chain that the ledger belongs to, or deploys them through the outbox.
 
 Each step of a deployment is an outbox row with a dedupe key of its own: a crash between two steps resumes at the next
-one, and no step is ever sent twice. Constructor arguments are the addresses that the steps before it created.
+one, and no step is ever sent twice. Constructor arguments are the addresses that the steps before it created; they
+follow from the account and its nonces, so that no server's word is taken for them.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from typing import Any, TypeVar
 
 import structlog
 from eth_abi.abi import encode
+from eth_hash.auto import keccak
 from eth_utils.address import to_checksum_address
 from sqlmodel import select
 
-from coordinator.ledger.store import Ledger, enqueue_tx
-from coordinator.ledger.tables import DeploymentRow, OutboxTxRow
+from coordinator.ledger.outbox_tables import DeploymentRow, OutboxTxRow
+from coordinator.ledger.outboxes import enqueue_tx
+from coordinator.ledger.store import Ledger
 from coordinator.settlement import outbox
 from coordinator.settlement.chain import Chain
 from coordinator.settlement.effects import Effects
@@ -29,6 +32,7 @@ from coordinator.settlement.signer import Signer
 from verifier.bindings import Deployment, abi_of, bytecode_of, encode_call
 from verifier.bindings.deployment import HEARTBEAT_TIMEOUT
 from verifier.errors import Conflict, Refused, Unavailable
+from verifier.evidence import rlp
 
 logger = structlog.get_logger(__name__)
 STEPS = (
@@ -111,6 +115,12 @@ async def _recorded(ledger: Ledger, chain_id: int, genesis_hash: str) -> Deploym
     return None
 
 
+def created_address(sender: str, nonce: int) -> str:
+    """The contract that an account's transaction with that nonce creates (Yellow Paper §7), with its checksum."""
+    words = [bytes.fromhex(sender.removeprefix("0x")), rlp.encode_int(nonce)]
+    return str(to_checksum_address(keccak(rlp.encode(words))[-20:]))
+
+
 async def _tell_nobody(*_: object) -> None:
     """A deployment ends no task."""
 
@@ -130,7 +140,6 @@ class _Deploying:
         limits: SenderLimits | None,
     ) -> None:
         self._ledger = ledger
-        self._chain = chain
         self._signer = signer
         self._chain_id = chain_id
         self._timeout = heartbeat_timeout
@@ -143,11 +152,9 @@ class _Deploying:
         first = 0
         for field, contract in STEPS:
             row = await self._step(field, "", lambda contract=contract: self._creation(contract, made))  # type: ignore[misc]
-            receipt = await self._patiently(lambda tx_hash=row.tx_hash: self._chain.receipt(tx_hash))  # type: ignore[misc]
-            if receipt is None:  # a reorg took it between two looks; the next start goes on from here
-                raise Unavailable("W3B-5001", f"the receipt of the deployment of {contract} is gone")
-            made[field] = to_checksum_address(receipt.contract_address)
-            first = first or receipt.block_number
+            assert row.nonce is not None, "it was mined by its own transaction"
+            made[field] = created_address(row.sender, row.nonce)
+            first = first or row.block_number or 0
         call = encode_call("FleetManagement", "setRouter", made["router"])
         await self._step(_LAST, made["fleet"], lambda: call)
         return Deployment(chain_id=self._chain_id, block=first, **made)

@@ -21,8 +21,9 @@ from sqlalchemy import func, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import move_attempt, move_task
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProjectRow, ProjectVersionRow, ProverRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, ProjectRow, ProjectVersionRow, ProverRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.settlement import settled
 from coordinator.settlement.batches import BatchItem, release

@@ -49,6 +49,12 @@ def shown_name(number: int, url: str) -> str:
     return f"rpc {number} ({host or 'no host'})"
 
 
+def public_url(url: str) -> str:
+    """A server's URL for people to read: without user, path and query, any of which may be an access token."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else ""
+
+
 @dataclass(eq=False)
 class Endpoint:
     """One server, and what we think of it.

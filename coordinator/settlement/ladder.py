@@ -2,9 +2,10 @@
 
 Rules:
 1. A row is looked at until its block is final. Only another block under its number is a reorg: a server that does not
-   have the number yet says nothing.
+   have the number yet says nothing. Where the chain does not come there at all, the receipt is asked for once more.
 2. What can be taken back (a reorg) follows from one server's word that no other contradicts; what cannot (SAFE, FINAL)
-   needs the word of most servers (`many_chains.agreed`).
+   needs the word of most servers (`many_chains.agreed`), also that the transaction is in the block: one server's
+   receipt brought the row here.
 3. While the chain does not say what is final, reorgs are still looked for, and nothing becomes final.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import structlog
 
-from coordinator.ledger.tables import OutboxTxRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.settlement import outbox, probe, settled
 from coordinator.settlement.chain import Block, Disagreement
 from coordinator.settlement.sending import Sending
@@ -21,6 +22,8 @@ from verifier.errors import Unavailable
 
 logger = structlog.get_logger(__name__)
 _NONE = -1
+_AHEAD_SECONDS = 60.0
+"""How long a row may be in a block that the chain does not have before its receipt is asked for once more."""
 
 
 class Ladder:
@@ -39,9 +42,10 @@ class Ladder:
         canonical: dict[int, str] = {}
         for row in rows:
             number = row.block_number or 0
-            if number > head.number:  # the server lags behind the one that gave the receipt; a new head will tell
-                continue
             try:
+                if number > head.number:  # the server lags behind the one that gave the receipt; a new head will tell
+                    await self._ask_again(row)
+                    continue
                 if number not in canonical:
                     block = await self._sending.chain.block(number)
                     canonical[number] = block.hash if block else ""
@@ -59,11 +63,29 @@ class Ladder:
         """Numbers of the highest safe and of the highest final block; below 0 where the chain does not say."""
         finality, agreed = self._sending.finality, self._sending.agreed
         try:
+            head = await self._sending.surest(head)
             final = min(await finality.number(agreed, head), head.number)
             return await finality.safe_number(agreed, head, final), final
         except Unavailable as error:
             self._sending.troubles.append(error)
             return _NONE, _NONE
+
+    async def _ask_again(self, row: OutboxTxRow) -> None:
+        """Take back a row whose block never came; a receipt with a number far ahead would hold it for ever."""
+        sending = self._sending
+        if not row.tx_hash or abs(sending.ledger.clock() - row.updated_at) < _AHEAD_SECONDS * 1000:
+            return
+        receipt = await sending.chain.receipt(row.tx_hash)
+        if receipt is None or receipt.block_hash != row.block_hash:
+            await self._dropped(row)
+
+    async def _is_mined(self, row: OutboxTxRow) -> bool:
+        """Whether most servers have the row's transaction in its block."""
+        sending = self._sending
+        if sending.agreed is sending.chain or not row.tx_hash:
+            return True
+        receipt = await sending.agreed.receipt(row.tx_hash)
+        return receipt is not None and receipt.succeeded and receipt.block_hash == row.block_hash
 
     async def _dropped(self, row: OutboxTxRow) -> None:
         sending = self._sending
@@ -87,6 +109,9 @@ class Ladder:
         block = await sending.agreed.block(row.block_number or 0)
         if block is None or block.hash != row.block_hash:
             return False
+        if not await self._is_mined(row):
+            await self._dropped(row)
+            return True
         frozen = False
         if target == "FINAL":
             status = await self._status(row)

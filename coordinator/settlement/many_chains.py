@@ -32,6 +32,8 @@ from coordinator.settlement.quorum import Quorum, Said
 from verifier.errors import W3bstreamError
 
 _TAGS = ("safe", "finalized")
+_MOST_GAS = 1 << 24
+"""No transaction may take more since Osaka (EIP-7825); a server that says more is passed over where another says less."""
 _BACK = 3
 """Blocks below the head in which servers at the tip of two branches are expected to meet."""
 
@@ -67,8 +69,9 @@ def problems(chain: Chain) -> list[str]:
     return chain.quorum.problems if isinstance(chain, ManyChains) else []
 
 
-def _by_hash(answer: Block | Exception) -> Hashable:
-    return answer.hash if isinstance(answer, Block) else str(answer)
+def _by_block(answer: Block | Exception) -> Hashable:
+    """The hash alone would let one server put its own number and time beside the true hash."""
+    return (answer.hash, answer.number, answer.timestamp) if isinstance(answer, Block) else str(answer)
 
 
 def _by_receipt(answer: Receipt | Exception | None) -> Hashable:
@@ -90,15 +93,16 @@ class ManyChains:
     def __init__(self, quorum: Quorum, need: int | None = None) -> None:
         self.quorum = quorum
         """The servers."""
-        self._need = need or (1 if len(quorum.endpoints) == 2 else quorum.majority)
-        self.agreed: ManyChains = self if self._need == quorum.majority else ManyChains(quorum, quorum.majority)
+        self.need = need or (1 if len(quorum.endpoints) == 2 else quorum.majority)
+        """How many servers must say a thing."""
+        self.agreed: ManyChains = self if self.need == quorum.majority else ManyChains(quorum, quorum.majority)
         """The same chain on a majority's word."""
 
     async def _ask(
         self, question: Callable[[Chain], Any], what: str, key: Callable[[Any], Hashable] = _by_outcome
     ) -> Any:
-        said = await self.quorum.ask(question, enough=self._need, key=key)
-        return self.quorum.decide(said, need=self._need, key=key, what=what)
+        said = await self.quorum.ask(question, enough=self.need, key=key)
+        return self.quorum.decide(said, need=self.need, key=key, what=what)
 
     async def chain_id(self) -> int:
         """EIP-155 chain id, the same at all servers. Raises Conflict (W3B-5014)."""
@@ -111,21 +115,21 @@ class ManyChains:
         return await (self._tagged(which) if which in _TAGS else self._latest())
 
     async def _numbered(self, number: int) -> Block | None:
-        said = await self.quorum.ask(lambda chain: chain.block(number), enough=self._need, key=_by_hash)
+        said = await self.quorum.ask(lambda chain: chain.block(number), enough=self.need, key=_by_block)
         held = [(each, answer) for each, answer in said if answer is not None]
         if said and not held:
             return None
-        found: Block = self.quorum.decide(held, need=self._need, key=_by_hash, what=f"block {number}")
+        found: Block = self.quorum.decide(held, need=self.need, key=_by_block, what=f"block {number}")
         return found
 
     async def _latest(self) -> Block | None:
-        said = await self.quorum.ask(lambda chain: chain.block("latest"), enough=self._need, key=lambda _: 0)
+        said = await self.quorum.ask(lambda chain: chain.block("latest"), enough=self.need, key=lambda _: 0)
         heads = [answer for _, answer in said if isinstance(answer, Block)]
-        if len(heads) < self._need:
+        if len(heads) < self.need:
             self.quorum.decide(
-                [(e, a) for e, a in said if a is not None], need=self._need, key=lambda _: 0, what="a head"
+                [(e, a) for e, a in said if a is not None], need=self.need, key=lambda _: 0, what="a head"
             )
-        if len({head.hash for head in heads}) == 1:
+        if len({_by_block(head) for head in heads}) == 1:
             found = heads[0]
         else:
             found = await self._common([head.number for head in heads])
@@ -134,7 +138,7 @@ class ManyChains:
 
     async def _common(self, numbers: Sequence[int]) -> Block:
         """The highest block that enough servers have, a little below where two branches fight for the tip."""
-        at = sorted(numbers, reverse=True)[max(self._need, min(self.quorum.majority, len(numbers))) - 1]
+        at = sorted(numbers, reverse=True)[max(self.need, min(self.quorum.majority, len(numbers))) - 1]
         for number in range(at, max(-1, at - _BACK - 1), -1):
             try:
                 block = await self._numbered(number)
@@ -149,7 +153,7 @@ class ManyChains:
     async def _tagged(self, tag: str) -> Block | None:
         """The highest block that a majority calls so: one server's claim alone never moves it."""
         majority = self.quorum.majority
-        said = await self.quorum.ask(lambda chain: chain.block(tag), enough=len(self.quorum.endpoints), key=_by_hash)
+        said = await self.quorum.ask(lambda chain: chain.block(tag), enough=len(self.quorum.endpoints), key=_by_block)
         numbers = sorted((answer.number for _, answer in said if isinstance(answer, Block)), reverse=True)
         if len(numbers) >= majority:
             return await self.agreed.block(numbers[majority - 1])
@@ -192,7 +196,8 @@ class ManyChains:
         found = sorted(answer for _, answer in said if isinstance(answer, int))
         if not found:
             raise _refusal(said)
-        return found[len(found) // 2]
+        possible = [each for each in found if each <= _MOST_GAS] or found
+        return possible[len(possible) // 2]
 
     async def fees(self) -> Fees:
         """The lower median of what the servers name."""
@@ -214,13 +219,13 @@ class ManyChains:
 
     async def receipt(self, tx_hash: str) -> Receipt | None:
         """The receipt, when mined; a server whose head is below the receipt's block takes no side."""
-        said = await self.quorum.ask(lambda chain: chain.receipt(tx_hash), enough=self._need, key=_by_receipt)
+        said = await self.quorum.ask(lambda chain: chain.receipt(tx_hash), enough=self.need, key=_by_receipt)
         found = [answer for _, answer in said if isinstance(answer, Receipt)]
         if found:
             lowest = min(each.block_number for each in found)
-            said = [(each, answer) for each, answer in said if answer is not None or await _has(each, lowest)]
+            said = [(each, answer) for each, answer in said if answer is not None or await has_block(each, lowest)]
         receipt: Receipt | None = self.quorum.decide(
-            said, need=self._need, key=_by_receipt, what=f"the receipt of {tx_hash}"
+            said, need=self.need, key=_by_receipt, what=f"the receipt of {tx_hash}"
         )
         return receipt
 
@@ -241,7 +246,7 @@ def _by_logs(answer: Any) -> Hashable:
     return tuple(answer) if isinstance(answer, list) else str(answer)
 
 
-async def _has(endpoint: Endpoint, number: int) -> bool:
+async def has_block(endpoint: Endpoint, number: int) -> bool:
     """Whether the server is as far as that block; one that does not answer is not."""
     try:
         head = await endpoint.ask(lambda chain: chain.block("latest"))

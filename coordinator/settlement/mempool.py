@@ -19,8 +19,8 @@ import time
 
 import structlog
 
-from coordinator.ledger.store import record_tx_step
-from coordinator.ledger.tables import OutboxTxRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.outboxes import record_tx_step
 from coordinator.settlement import outbox
 from coordinator.settlement.chain import Block, Disagreement, Receipt
 from coordinator.settlement.sending import Sending
@@ -84,7 +84,8 @@ class Mempool:
             return
         if oldest and mined < row.nonce:
             await self._fill_gap(mined)
-        waited = (sending.ledger.clock() - row.updated_at) / 1000
+        # A clock that was set back makes it negative; fees that rise too early are better than hours too late.
+        waited = abs(sending.ledger.clock() - row.updated_at) / 1000
         if oldest and waited >= sending.limits.bump_seconds:
             row = await self.replace(row)
         if row.state == "SENT":
@@ -93,10 +94,14 @@ class Mempool:
     async def _nonce_is_gone(self, row: OutboxTxRow, head: Block) -> bool:
         """Whether a final block has used the nonce although none of our hashes has a receipt."""
         sending = self._sending
-        final = await sending.finality.number(sending.agreed, head)
-        used = final >= 0 and await sending.agreed.nonce(sending.signer.address, final) > (row.nonce or 0)
+        final = await sending.finality.number(sending.agreed, await sending.surest(head))
+        if final < 0 or await sending.agreed.nonce(sending.signer.address, final) <= (row.nonce or 0):
+            return False
         # Asked in this order the receipt cannot have come between the two questions.
-        return used and await self._receipt(row) is None
+        for tx_hash in outbox.hashes_of(row):
+            if await sending.agreed.receipt(tx_hash) is not None:
+                return False
+        return True
 
     async def replace(self, row: OutboxTxRow) -> OutboxTxRow:
         """Sign anew under the same nonce with higher fees: the same call, or an empty transfer when it is not wanted."""

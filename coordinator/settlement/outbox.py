@@ -16,10 +16,11 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.store import record_tx_step
-from coordinator.ledger.tables import NonceRow, OutboxTxRow
+from coordinator.ledger.outbox_tables import NonceRow, OutboxTxRow
+from coordinator.ledger.outboxes import record_tx_step
 from coordinator.settlement.chain import Fees, Receipt
 from coordinator.settlement.signer import Signed
+from coordinator.settlement.verdicts import LONGEST_WAIT_SECONDS
 from verifier.errors import Conflict, W3bstreamError
 
 logger = structlog.get_logger(__name__)
@@ -69,7 +70,8 @@ async def ready(
         .where(
             OutboxTxRow.state == "QUEUED",
             col(OutboxTxRow.chain_id).in_((ANY_CHAIN, chain_id)),
-            col(OutboxTxRow.next_at) <= now,
+            # Further ahead than any wait: the clock was set back since.
+            or_(col(OutboxTxRow.next_at) <= now, col(OutboxTxRow.next_at) > now + LONGEST_WAIT_SECONDS * 1000),
             or_(col(OutboxTxRow.after_tx).is_(None), col(before.state).in_((*DONE_STATES, "REFUSED"))),
         )
         .order_by(col(OutboxTxRow.id))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProjectVersionRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.tables import AttemptRow, ProjectVersionRow
 from coordinator.settlement.chain import Chain, Receipt, Reverted
 from verifier import bindings
 from verifier.bindings import TaskStatus

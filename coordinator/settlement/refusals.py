@@ -10,7 +10,8 @@ import time
 
 import structlog
 
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.tables import AttemptRow
 from coordinator.settlement import outbox, probe
 from coordinator.settlement.batches import encode, first_bad, items_of
 from coordinator.settlement.chain import Block, Receipt, Reverted
@@ -57,6 +58,9 @@ class Refusals:
         revert = decode_revert(error.data)
         if await sending.is_taken_back(row):
             await sending.wait(row, retry_delay(row.tries), f"waits for what a reorg took back: {revert}")
+            return
+        if await sending.is_behind(head):
+            await sending.wait(row, retry_delay(row.tries), f"waits for servers at block {head.number}: {revert}")
             return
         if row.purpose == "apply_batch":
             await self._batch(row, error, revert)

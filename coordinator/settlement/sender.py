@@ -17,8 +17,9 @@ import structlog
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow
+from coordinator.ledger.tables import AttemptRow
 from coordinator.settlement import outbox
 from coordinator.settlement.chain import Block, Chain, Disagreement, Receipt
 from coordinator.settlement.effects import Effects
@@ -58,6 +59,8 @@ class TxSender:
         """What was sent and has no receipt."""
         self._refusals = Refusals(self._sending, self.held_projects)
         self._ledger, self._chain, self._effects = ledger, chain, effects
+        self.chain_time = 0
+        """Timestamp of the newest block seen, in seconds; 0 before."""
         self._seen_head = ""
         self._look_again = False
 
@@ -76,6 +79,7 @@ class TxSender:
         head = await self._chain.block("latest")
         if head is None:
             raise Unavailable("W3B-5001", "the chain has no block")
+        self.chain_time = head.timestamp
         new_head = head.hash != self._seen_head
         if new_head or self._look_again:
             self._look_again = await self._ladder.watch(head)
@@ -141,7 +145,7 @@ class TxSender:
     async def _sign_and_send(self, row: OutboxTxRow, gas: int) -> None:
         sending = self._sending
         fees = await self._chain.fees()
-        mined = await self._chain.nonce(sending.signer.address)
+        mined = await sending.mined_nonce()
         async with self._ledger.transaction() as session:
             found = await outbox.locked(session, row, "QUEUED")
             if found is None or await self._effects.unwanted(session, found):

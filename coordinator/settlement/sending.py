@@ -6,14 +6,15 @@ import time
 from dataclasses import dataclass, field
 
 import structlog
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 from structlog.contextvars import bound_contextvars
 
-from coordinator.ledger.store import Ledger, record_tx_step
-from coordinator.ledger.tables import OutboxTxRow
+from coordinator.ledger.outbox_tables import NonceRow, OutboxTxRow
+from coordinator.ledger.outboxes import record_tx_step
+from coordinator.ledger.store import Ledger
 from coordinator.settlement import outbox
-from coordinator.settlement.chain import Chain, Fees, Reverted, RpcRefused
+from coordinator.settlement.chain import Block, Chain, Fees, Reverted, RpcRefused
 from coordinator.settlement.effects import Effects
 from coordinator.settlement.finality import Finality
 from coordinator.settlement.signer import Signer
@@ -151,6 +152,40 @@ class Sending:
                 await self.effects.refused(session, self.ledger.clock(), found, error)
         self.forget(row)
         logger.warning("refused", tx=row.id, purpose=row.purpose, code=error.code, reason=error.message)
+
+    async def surest(self, head: Block) -> Block:
+        """The head on the word of most servers, for what is not taken back; `head` itself where that was their word."""
+        if self.agreed is self.chain:
+            return head
+        found = await self.agreed.block("latest")
+        if found is None:
+            raise Unavailable("W3B-5001", "the chain has no block")
+        return min(head, found, key=lambda block: block.number)
+
+    async def mined_nonce(self) -> int:
+        """How many transactions of the account are mined.
+
+        More than we ever gave a nonce to is believed when most servers say so: bytes that are signed for a nonce which
+        never comes would have every nonce before it filled.
+        """
+        mined = await self.chain.nonce(self.signer.address)
+        if self.agreed is self.chain:
+            return mined
+        async with self.ledger.reading() as session:
+            known = await session.get(NonceRow, (self.chain_id, self.signer.address))
+        return mined if known and mined <= known.next_nonce else await self.agreed.nonce(self.signer.address)
+
+    async def is_behind(self, head: Block) -> bool:
+        """Whether something of ours is mined above `head`: of two servers the slower one sets the head, and a refusal
+        there says nothing about what builds on later blocks."""
+        async with self.ledger.reading() as session:
+            last = await session.exec(
+                select(func.max(OutboxTxRow.block_number)).where(
+                    col(OutboxTxRow.state).in_(outbox.DONE_STATES),
+                    col(OutboxTxRow.chain_id).in_((outbox.ANY_CHAIN, self.chain_id)),
+                )
+            )
+            return (last.one() or 0) > head.number
 
     async def is_taken_back(self, row: OutboxTxRow) -> bool:
         """Whether a reorg took back something that the row may build on, and it is not mined again yet.

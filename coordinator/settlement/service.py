@@ -53,7 +53,11 @@ class Settlement:
             ledger, chain, signer, effects, chain_id=deployment.chain_id, finality=finality, limits=sender_limits
         )
         self._collector = Collector(
-            ledger, deployment, limits=collector_limits, held_projects=self._sender.held_projects
+            ledger,
+            deployment,
+            limits=collector_limits,
+            held_projects=self._sender.held_projects,
+            chain_time=lambda: self._sender.chain_time,
         )
         self._stopping = asyncio.Event()
         self._failures = 0

@@ -6,8 +6,9 @@ from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import get_task, move_attempt, move_task, record_event
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, TaskRow
 from coordinator.ledger.transitions import TASK_TRANSITIONS, AttemptState, TaskState
 from coordinator.settlement.chain import Receipt
 from coordinator.settlement.outbox import DONE_STATES

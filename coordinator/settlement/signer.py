@@ -6,7 +6,6 @@ The key is in no log, no `repr` and no environment variable.
 from __future__ import annotations
 
 import json
-import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Protocol
 from eth_account import Account
 
 from coordinator.settlement.chain import Fees
-from provers.installation import sync_folder
+from provers.installation import write_private
 from verifier.errors import InvalidInput
 
 
@@ -55,7 +54,6 @@ class KeyFileSigner:
 
         Raises InvalidInput (W3B-5006) when others can read the file or it holds no key.
         """
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
             _create(path)
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -86,16 +84,7 @@ class KeyFileSigner:
 
 
 def _create(path: Path) -> None:
-    """Write a fresh key under another name first, so that a crash leaves no half file."""
+    """Write a fresh key; one that another process made meanwhile stays."""
     account = Account.create()
     text = json.dumps({"address": account.address.lower(), "private_key": "0x" + bytes(account.key).hex()})
-    draft = path.with_suffix(".new")
-    draft.unlink(missing_ok=True)
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    sync_folder(path.parent)
-    sync_folder(path.parent.parent)  # the key folder itself may be new
+    write_private(path, text, keep=True)

@@ -33,6 +33,9 @@ the chain's state before they count (`probe.already_done`)."""
 _RETRY = frozenset({"ProjectInactive", "InsufficientGas"})
 """Custom errors that pass by themselves: the project is resumed, the gas is estimated anew."""
 
+LONGEST_WAIT_SECONDS = 60
+"""A waiting transaction is looked at again after so long at the latest."""
+
 
 def judge(purpose: str, error: str) -> Verdict:
     """The verdict on custom error `error` (its name; empty when the revert had no data)."""
@@ -43,4 +46,4 @@ def judge(purpose: str, error: str) -> Verdict:
 
 def retry_delay(tries: int) -> float:
     """Seconds until a waiting transaction is looked at again: 1, 2, 4, … up to 60."""
-    return float(min(60, 2 ** min(tries, 6)))
+    return float(min(LONGEST_WAIT_SECONDS, 2 ** min(tries, 6)))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from sqlalchemy import update
+from sqlalchemy import func, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.outbox_tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
 from coordinator.webhooks.event import EVENT_TYPES
 from coordinator.webhooks.outbox import DEAD, PENDING
 from coordinator.webhooks.signatures import BOTH, SIGNINGS, V1, V1A, new_secret, new_signing_key
@@ -139,14 +139,20 @@ async def set_disabled(session: AsyncSession, now: int, endpoint_id: str, *, dis
 
 
 async def replay(session: AsyncSession, now: int, message_id: str) -> None:
-    """Send a message again from its first try, same webhook-id and bytes. Raises NotFound (W3B-6004)."""
+    """Send a message again from its first try, same webhook-id and bytes.
+
+    Raises NotFound (W3B-6004), and Conflict (W3B-6007) when its bytes were pruned.
+    """
     done = await session.exec(
         update(WebhookMessageRow)
-        .where(col(WebhookMessageRow.id) == message_id)
+        .where(col(WebhookMessageRow.id) == message_id, func.length(col(WebhookMessageRow.body)) > 0)
         .values(state=PENDING, tries=0, next_at=now, delivered_at=None)
     )
-    if done.rowcount != 1:
-        raise NotFound("W3B-6004", f"there is no webhook message {message_id}", field="message_id")
+    if done.rowcount == 1:
+        return
+    if await session.get(WebhookMessageRow, message_id) is not None:
+        raise Conflict("W3B-6007", f"the body of webhook message {message_id} was pruned", field="message_id")
+    raise NotFound("W3B-6004", f"there is no webhook message {message_id}", field="message_id")
 
 
 async def replay_dead(session: AsyncSession, now: int, endpoint_id: str, since: int = 0) -> int:

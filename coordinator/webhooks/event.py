@@ -17,7 +17,7 @@ from eth_abi.exceptions import DecodingError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.ledger.openings import completeness_of
-from coordinator.ledger.store import enqueue_webhooks
+from coordinator.ledger.outboxes import enqueue_webhooks
 from coordinator.ledger.tables import TaskRow
 
 TASK_FINAL = "w3bstream.task.final"
@@ -114,6 +114,7 @@ def task_data(
         "count": task.count,
         "completeness": asdict(completeness_of(task)) | {"missing": str(task.missing)},
         "state": task.state,
+        "requeues": task.requeues,
         "inputs": task.inputs,
         "provenance": task.provenance,
         "link": f"{site.link_base}/tasks/{task.id}",
@@ -170,7 +171,8 @@ def cloud_event(
 async def enqueue_task_event(
     session: AsyncSession, now: int, task: TaskRow, event_type: str, data: dict[str, Any]
 ) -> list[str]:
-    """Put an event about `task` into the outbox of every endpoint that wants it; once per endpoint, type and task.
+    """Put an event about `task` into the outbox of every endpoint that wants it; once per endpoint, type, task, and time
+    that the task was put back.
 
     Call it in the transaction that made the event true. Returns the new message ids.
     """
@@ -179,5 +181,11 @@ async def enqueue_task_event(
         return cloud_event(message_id, event_type, project_id=task.project_id, subject=task.id, at=now, data=data)
 
     return await enqueue_webhooks(
-        session, now, project_id=task.project_id, event_type=event_type, subject=task.id, body=body
+        session,
+        now,
+        project_id=task.project_id,
+        event_type=event_type,
+        subject=task.id,
+        body=body,
+        generation=task.requeues,
     )

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, false, func, insert, select, update
+from sqlalchemy import Connection, bindparam, false, func, insert, or_, select, update
 from sqlmodel import col
 
-from coordinator.ledger.tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.outbox_tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
 
 PENDING, DELIVERED, DEAD = "PENDING", "DELIVERED", "DEAD"
 _MESSAGE, _ENDPOINT = WebhookMessageRow, WebhookEndpointRow
@@ -41,6 +41,10 @@ class Message:
     body: bytes
     tries: int
     """Failed or unrecorded tries so far; also what says that nobody else changed it meanwhile."""
+    timestamp: str = ""
+    """Unix seconds of the signature; empty until it is signed."""
+    signature: str = ""
+    """The header's text; empty until it is signed."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class Due:
     """When the next message falls due, in milliseconds; None when none waits."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Outcome:
     """What is to be recorded of one try."""
 
@@ -139,6 +143,22 @@ _FAILS = (
     .where(col(_ENDPOINT.id).in_(bindparam("these", expanding=True)), col(_ENDPOINT.failing_since) == 0)
     .values(failing_since=bindparam("since"))
 )
+_last_try = (
+    select(col(WebhookDeliveryRow.at))
+    .where(col(WebhookDeliveryRow.message_id) == col(_MESSAGE.id))
+    .order_by(col(WebhookDeliveryRow.id).desc())
+    .limit(1)
+    .correlate(_MESSAGE)
+)
+_SET_BACK = (
+    update(_MESSAGE)
+    .where(
+        col(_MESSAGE.state) == PENDING,
+        col(_MESSAGE.next_at) > bindparam("now"),
+        or_(col(_MESSAGE.tries) == 0, _last_try.scalar_subquery() > bindparam("now")),
+    )
+    .values(next_at=bindparam("now"))
+)
 
 
 @dataclass(frozen=True)
@@ -177,6 +197,14 @@ def due(connection: Connection, now: int, room: Room) -> Due:
             target = Target(row.id, row.project_id, row.url, keys_of(row, now), row.failing_since)
             lots.append((target, messages))
     return Due(tuple(lots), min(later, default=None))
+
+
+def call_off_waits(connection: Connection, now: int) -> int:
+    """Make due what waits for a time that a clock has set which was set back since; returns how many messages.
+
+    Such a message was tried last, or was put in to be sent at once, at a time that has not come yet.
+    """
+    return connection.execute(_SET_BACK, {"now": now}).rowcount
 
 
 def record(connection: Connection, outcomes: Sequence[Outcome]) -> None:

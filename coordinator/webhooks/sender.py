@@ -7,7 +7,9 @@ Rules:
    `limit`: a slow endpoint delays nobody else's messages (`lanes.py`).
 3. 2xx is DELIVERED; a URL that the guard refuses and everything else counts as a failed try (`delivery.py`). 410 disables
    the endpoint (Standard Webhooks), and so do `GIVE_UP_SECONDS` without one 2xx; its messages wait.
-4. Every try is one row in the delivery log. What came of many tries is committed at once, and the next messages are read
+4. Pauses are kept in wall time, for they last longer than a process. Where the clock was set back, those that it wrote
+   before are called off.
+5. Every try is one row in the delivery log. What came of many tries is committed at once, and the next messages are read
    in the same step; a message is not read again before its try is committed.
 """
 
@@ -27,7 +29,7 @@ from coordinator.ledger.one_hop import in_one_hop
 from coordinator.ledger.store import Ledger
 from coordinator.webhooks import outbox
 from coordinator.webhooks.backoff import Backoff
-from coordinator.webhooks.delivery import GONE, Courier
+from coordinator.webhooks.delivery import GONE, Courier, sign_ahead
 from coordinator.webhooks.guarded_client import GuardedClient
 from coordinator.webhooks.lanes import Lanes
 from coordinator.webhooks.outbox import DELIVERED, Due, Message, Outcome, Room, Target
@@ -40,12 +42,16 @@ ACTOR = "webhooks"
 """Who the audit log says disabled an endpoint."""
 _IDLE_SECONDS = 5.0
 """The ledger is looked at this often without a hint, for messages that another process put in."""
+_SET_BACK_SECONDS = 1.0
+"""A clock that falls behind by more from one look to the next was set back."""
 _AWAY_SECONDS = 1.0
 """Pause when the ledger is away."""
 _GATHER_SECONDS = 0.02
 """Outcomes that come so soon after the first share its commit, while more POSTs are under way."""
+_GATHERED = 128
+"""So many outcomes are worth a commit at once."""
 _BATCH = 512
-_HELD = 2048
+_HELD = 4096
 """Messages in memory at most; a body has less than 20 KB."""
 
 
@@ -82,6 +88,7 @@ class WebhookSender:
         self._stopping = False
         self._own = 0
         self._broken: BaseException | None = None
+        self._ahead: float | None = None
 
     async def run(self) -> None:
         """Deliver until `stop` is called; POSTs that do not end then are cancelled and sent again by the next run."""
@@ -110,8 +117,11 @@ class WebhookSender:
 
     async def _turn(self) -> Due:
         """Record what came, read what is due, start it."""
-        outcomes, self._done = self._done[:_BATCH], self._done[_BATCH:]
         now = self.ledger.clock()
+        await self._look_at_clock(now)
+        outcomes, self._done = self._done[:_BATCH], self._done[_BATCH:]
+        if self._done:  # nothing else may come that would say so
+            self._wake.set()
         room = self._lanes.room(time.monotonic(), {each.message_id for each in outcomes})
         try:
             if outcomes:
@@ -127,9 +137,20 @@ class WebhookSender:
         for each in outcomes:
             self._lanes.release(each.endpoint_id, each.message_id)
         # Counted from here: where the ledger is slow, what it gave must not be too old to be sent before it is here.
-        self._lanes.add(due, time.monotonic())
+        read_at = time.monotonic()
+        due = await sign_ahead(due, self.ledger.clock)
+        self._lanes.add(due, read_at)
         self._fill()
         return due
+
+    async def _look_at_clock(self, now: int) -> None:
+        """At the start, and when the wall clock fell behind the steady one: a pause may end hours from now."""
+        ahead = now / 1000 - time.monotonic()
+        if self._ahead is None or ahead < self._ahead - _SET_BACK_SECONDS:
+            self._own += 1
+            if called_off := await self.ledger.write(lambda connection: outbox.call_off_waits(connection, now)):
+                logger.warning("the clock was set back: pauses of webhooks called off", messages=called_off)
+        self._ahead = ahead
 
     def _pause(self, due: Due) -> float:
         if due.next_at is None:
@@ -146,7 +167,7 @@ class WebhookSender:
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
-        if self._flying and not self._stopping:
+        if self._flying and len(self._done) < _GATHERED and not self._stopping:
             await asyncio.sleep(_GATHER_SECONDS)
 
     def _fill(self) -> None:
@@ -171,8 +192,15 @@ class WebhookSender:
         """Make one try after the other, as long as there are messages."""
         found: tuple[Target, Message] | None = (target, message)
         while found is not None:
+            target = found[0]
             await self._try(*found)
-            found = None if self._stopping else self._lanes.take(time.monotonic())
+            found = None
+            if not self._stopping:
+                now = time.monotonic()
+                # With connections to spare each endpoint has its own share of them, and nobody need be looked for.
+                if len(self._flying) < self._limit:
+                    found = self._lanes.next_of(target.id, now)
+                found = found or self._lanes.take(now)
 
     async def _try(self, target: Target, message: Message) -> None:
         outcome: Outcome | None = None

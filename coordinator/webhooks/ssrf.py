@@ -154,7 +154,7 @@ def check_url(text: str, policy: UrlPolicy) -> URL:
         raise InvalidInput("W3B-6001", f"{text[:200]!r} is no URL with a host", field="url")
     if "@" in re.split("[/?#]", text.partition("://")[2], maxsplit=1)[0] or url.fragment:
         raise InvalidInput("W3B-6001", "the URL must carry no credentials and no fragment", field="url")
-    literal = _literal(host)
+    literal = literal_address(host)
     if literal is not None:
         check_address(host, policy)
     elif host.endswith(".") or _NUMBER.fullmatch(host.rpartition(".")[2]):
@@ -169,7 +169,8 @@ def check_url(text: str, policy: UrlPolicy) -> URL:
     return url
 
 
-def _literal(host: str) -> Address | None:
+def literal_address(host: str) -> Address | None:
+    """The address that a URL's host is; None for a name."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

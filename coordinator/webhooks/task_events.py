@@ -55,7 +55,7 @@ class TaskEvents:
         self._outputs_of = outputs_of
 
     async def __call__(self, session: AsyncSession, now: int, task: TaskRow) -> None:
-        """Tell every endpoint that wants it, once per endpoint, event type and task."""
+        """Tell every endpoint that wants it: once per endpoint, event type, task, and time that it was put back."""
         event_type = EVENT_OF.get(task.state)
         if event_type is None:
             return

@@ -8,7 +8,8 @@ import pytest
 from api_live import Live, project_rows, task_row
 
 from coordinator.ledger.history_tables import TxEventRow
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.tables import AttemptRow
 from verifier.errors import Conflict, Denied, InvalidInput, NotFound, Unavailable
 
 

@@ -11,7 +11,8 @@ from sqlmodel import select
 
 from coordinator.api.client import Client
 from coordinator.jobs.runner import JobRunner
-from coordinator.ledger.tables import ApiKeyRow, IdempotencyRow, OutboxTxRow, ProjectRow, WebhookEndpointRow
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookEndpointRow
+from coordinator.ledger.tables import ApiKeyRow, IdempotencyRow, ProjectRow
 from verifier.errors import Conflict, InvalidInput, NotFound, Unavailable
 from w3bstream.v1 import project_pb2
 

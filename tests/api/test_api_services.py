@@ -18,15 +18,8 @@ from sqlmodel import select
 from coordinator.api import server as api_server
 from coordinator.api.client import Client
 from coordinator.api.surroundings import ComponentStatus
-from coordinator.ledger.tables import (
-    AttemptRow,
-    OutboxTxRow,
-    ProjectVersionRow,
-    ProverRow,
-    WebhookDeliveryRow,
-    WebhookEndpointRow,
-    WebhookMessageRow,
-)
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.tables import AttemptRow, ProjectVersionRow, ProverRow
 from coordinator.projects.example import example
 from verifier.errors import Conflict, InvalidInput, NotFound, Refused
 from verifier.reading import DeviceKey, KeyType

@@ -14,8 +14,9 @@ from eth_abi.abi import encode
 
 from coordinator.api.paging import make_token
 from coordinator.api.tail import LOOK_SECONDS
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import move_task
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow
+from coordinator.ledger.tables import AttemptRow
 from coordinator.ledger.transitions import TASK_TRANSITIONS, TaskState
 from verifier.errors import Conflict, InvalidInput, NotFound, Unavailable
 from w3bstream.v1 import task_pb2

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
 from tests.databases import Databases
-from tests.explorer_seed import ADMIN_KEY
+from tests.explorer_basics import ADMIN_KEY
 from tests.explorer_world import World, seeded, start
 
 Result = TypeVar("Result")

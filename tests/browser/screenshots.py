@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.async_api import Page, async_playwright
 
 from coordinator.ledger.store import Ledger
-from tests.explorer_seed import ADMIN_KEY
+from tests.explorer_basics import ADMIN_KEY
 from tests.explorer_world import World, seeded, start
 
 FOLDER = Path("docs/screenshots")

@@ -9,10 +9,11 @@ import urllib.request
 from conftest import Open, Site
 from sqlmodel import select
 
+from coordinator.ledger.outbox_tables import WebhookMessageRow
 from coordinator.ledger.store import move_task
-from coordinator.ledger.tables import AttemptRow, WebhookMessageRow
+from coordinator.ledger.tables import AttemptRow
 from coordinator.ledger.transitions import TaskState
-from tests.explorer_seed import ADMIN_KEY
+from tests.explorer_basics import ADMIN_KEY
 
 
 def test_a_change_arrives_without_reload(site: Site, visit: Open) -> None:

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from conftest import Open, Site
 
-from tests.explorer_seed import SENDER, Seed
+from tests.explorer_basics import SENDER, Seed
 
 PHONE = {"width": 390, "height": 844}
 
@@ -75,9 +75,11 @@ def test_everything_reads_without_javascript(site: Site, visit: Open) -> None:
 
 
 def test_sign_in_link_enters_once(site: Site, visit: Open) -> None:
-    from coordinator.explorer.access import make_token
+    from coordinator.access.audit import Act
+    from coordinator.explorer.access import Viewer, make_token
 
-    token, _ = site.run(make_token(site.world.ledger, "key_000000000001", "link"))
+    viewer = Viewer("key_000000000001", "admin", frozenset(), None)
+    token, _ = site.run(make_token(site.world.ledger, viewer, "link", Act("explorer.link", "operator")))
     page = visit(f"/enter?token={token}&next=/provers", signed_in=False)
     page.wait_for_url("**/provers")
     assert page.locator("h1").inner_text() == "Provers"

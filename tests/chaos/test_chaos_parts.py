@@ -1,15 +1,20 @@
 """Processes are found and signalled exactly; the receiver writes down before it answers; a home that is somebody's own
-is left alone."""
+is left alone; the wire to the chain loses what it should, and a clock goes wrong for whom it should."""
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +23,8 @@ from standardwebhooks import Webhook
 from coordinator.chaos.parts import claim_home
 from coordinator.chaos.process_tree import descendants, look
 from coordinator.chaos.receiver import RECORD, Delivery, Desk, read_record
+from coordinator.chaos.rpc_proxy import DELAY_SECONDS, RpcProxy, Wire
+from coordinator.chaos.wall_clock import WallClock
 from verifier.errors import Conflict
 
 SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0MTIz"
@@ -43,6 +50,9 @@ def test_descendants_are_found_and_signalled() -> None:
     finally:
         process.kill()
         process.wait()
+
+
+# --- the receiver ---
 
 
 def receiver(folder: Path, mode: str = "ok") -> Desk:
@@ -85,6 +95,16 @@ def test_the_receiver_fails_when_it_is_told_to(tmp_path: Path) -> None:
     assert {desk.take("7", *message()) for _ in range(5)} == {500}
 
 
+def test_the_receiver_takes_a_message_of_a_clock_that_is_set_wrong(tmp_path: Path) -> None:
+    body = json.dumps({"id": "msg_1", "subject": "0xa", "type": "w3bstream.task.final"}).encode()
+    then = datetime(2020, 1, 1, tzinfo=UTC)
+    signature = Webhook(SECRET).sign("msg_1", then, body.decode())
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": f"{then.timestamp():.0f}", "webhook-signature": signature}
+    desk = receiver(tmp_path)
+    assert {desk.take("7", headers, body) for _ in range(60)} == {204, 503}
+    assert desk.take("7", {**headers, "webhook-timestamp": "soon"}, body) == 401
+
+
 def test_a_line_that_was_cut_short_does_not_count(tmp_path: Path) -> None:
     desk = receiver(tmp_path)
     desk.take("7", *message())
@@ -107,3 +127,100 @@ def test_a_home_of_an_earlier_run_is_taken_again(tmp_path: Path) -> None:
     claim_home(tmp_path / "new")
     (tmp_path / "new" / "ledger.db").touch()
     claim_home(tmp_path / "new")
+
+
+# --- the wire ---
+
+
+@pytest.fixture
+def node() -> Iterator[ThreadingHTTPServer]:
+    """A server that says how many requests it had, this one included."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = self.rfile.read(int(self.headers["content-length"]))
+            server.heard.append(asked)  # type: ignore[attr-defined]
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"%d" % len(server.heard))  # type: ignore[attr-defined]
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            """Nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.heard = []  # type: ignore[attr-defined]
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def ask(url: str, seconds: float = 0.5) -> bytes | None:
+    """What came back; None when nothing did."""
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=seconds)
+    try:
+        connection.request("POST", "/", b"{}")
+        return connection.getresponse().read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def test_the_wire_loses_requests_or_answers_and_is_whole_again(node: ThreadingHTTPServer) -> None:
+    heard: list[bytes] = node.heard  # type: ignore[attr-defined]
+    proxy = RpcProxy(node.server_address[1], seed=1)
+    try:
+        assert ask(proxy.url) == b"1"
+        proxy.wire = Wire.DROPPING
+        answers = [ask(proxy.url) for _ in range(20)]
+        assert 0 < answers.count(None) < 20
+        assert len(heard) == 21 - answers.count(None), "what is lost does not arrive"
+        before, proxy.wire = len(heard), Wire.DEAF
+        answers = [ask(proxy.url) for _ in range(8)]
+        assert 0 < answers.count(None) < 8
+        assert len(heard) == before + 8, "everything arrives"
+        proxy.wire = Wire.SLOW
+        began = time.monotonic()
+        assert ask(proxy.url, 30) is not None
+        assert time.monotonic() - began >= DELAY_SECONDS
+        proxy.wire = Wire.WHOLE
+        assert ask(proxy.url) is not None
+    finally:
+        proxy.close()
+
+
+def test_behind_the_wire_a_node_that_is_away_gives_no_answer() -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        proxy = RpcProxy(nobody.getsockname()[1], seed=1)
+        try:
+            assert ask(proxy.url, 30) is None
+        finally:
+            proxy.close()
+
+
+# --- the clock ---
+
+
+def test_a_clock_is_set_for_its_processes_and_their_children_alone(tmp_path: Path) -> None:
+    clock = WallClock(tmp_path / "clock")
+    asked = "import time\nwhile input(): print(time.time(), time.time_ns(), time.monotonic(), flush=True)"
+    nested = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {asked!r}])"
+    command = [sys.executable, "-c", nested]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=clock.environment(os.environ), text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        for offset in (0, 7200, -7200, 0):
+            clock.set(offset)
+            process.stdin.write("tell\n")
+            process.stdin.flush()
+            seconds, nanoseconds, steady = process.stdout.readline().split()
+            assert float(seconds) == pytest.approx(time.time() + offset, abs=60)
+            assert int(nanoseconds) / 1e9 == pytest.approx(time.time() + offset, abs=60)
+            assert float(steady) == pytest.approx(time.monotonic(), abs=60)
+        process.stdin.close()

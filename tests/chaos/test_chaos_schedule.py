@@ -25,10 +25,10 @@ def test_other_seeds_give_other_faults() -> None:
 def test_a_published_schedule_stays() -> None:
     """People quote a seed in reports: what it means must not change unseen."""
     assert [(each.at, each.kind.value, each.seconds) for each in schedule(1, 30.0)] == [
-        (3.25, "worker-frozen", 4.67),
-        (9.68, "raylet-killed", 6.82),
-        (17.49, "receiver-failing", 4.19),
-        (28.71, "worker-killed", 3.86),
+        (3.25, "raylet-killed", 4.67),
+        (9.68, "receiver-slow", 5.78),
+        (16.46, "receiver-failing", 3.79),
+        (23.55, "rpc-dropping", 4.07),
     ]
 
 

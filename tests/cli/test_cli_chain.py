@@ -10,7 +10,7 @@ from cli_run import Cli
 
 from coordinator.api.chain import ChainService
 from coordinator.ledger.history_tables import TxEventRow
-from coordinator.ledger.tables import OutboxTxRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.reconcile.reconciler import Progress, Reconciler
 from coordinator.reconcile.report import Break, InvariantReport
 

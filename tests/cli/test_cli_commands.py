@@ -25,7 +25,8 @@ from typer.main import get_command
 from coordinator.cli import app
 from coordinator.cli.output import shown_id
 from coordinator.cli.reference import markdown
-from coordinator.ledger.tables import ProjectVersionRow, ProverRow, WebhookMessageRow
+from coordinator.ledger.outbox_tables import WebhookMessageRow
+from coordinator.ledger.tables import ProjectVersionRow, ProverRow
 
 ROOT = Path(__file__).resolve().parents[2]
 

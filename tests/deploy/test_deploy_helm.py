@@ -210,6 +210,15 @@ def test_provers_reach_nobody_but_the_cluster(objects: Objects) -> None:
         assert all("ipBlock" not in peer for peer in rule["to"])
 
 
+def test_provers_may_send_traces_to_a_named_collector_only() -> None:
+    peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "tracing"}}}
+    objects = rendered({"networkPolicy": {"collector": [peer]}})
+    (policy,) = [each for each in of_kind(objects, "NetworkPolicy") if "Egress" in each["spec"]["policyTypes"]]
+    assert policy["spec"]["egress"][-1] == {"to": [peer], "ports": [{"port": 4317, "protocol": "TCP"}]}
+    assert len(policy["spec"]["egress"]) == 3
+    assert complaint(policy) == ""
+
+
 def test_monitors_find_the_ports_and_carry_rules_and_dashboards() -> None:
     objects = rendered(example("ha"))
     (monitor,) = of_kind(objects, "ServiceMonitor")

@@ -17,11 +17,12 @@ from coordinator.dispatch.dispatcher import Dispatcher
 from coordinator.dispatch.following import ClusterPool
 from coordinator.dispatch.pool import ProverPool
 from coordinator.dispatch.proving_task import to_hex
-from coordinator.ledger.store import Ledger, enqueue_tx
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.outboxes import enqueue_tx
+from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import (
     AttemptRow,
     DeviceRow,
-    OutboxTxRow,
     ProjectRow,
     ProjectVersionRow,
     ProverRow,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from coordinator.dispatch.inline_pool import InlinePool
 from coordinator.dispatch.leases import LeaseBook
-from coordinator.dispatch.timekeeping import PATIENCE_MS, TOLERANCE_MS, Timekeeper
+from coordinator.dispatch.timekeeping import PATIENCE_MS, TOLERANCE_MS, Leap, Timekeeper
 from coordinator.scheduling.policy import is_due
 from coordinator.scheduling.values import Limits, OpenTask
 
@@ -31,17 +31,28 @@ class Hands:
         return Timekeeper(lambda: self.wall, lambda: self.steady)
 
 
-@pytest.mark.parametrize("jump", [HOUR, -HOUR])
-def test_a_jump_is_believed_only_when_it_stands(jump: int) -> None:
+def test_a_jump_ahead_is_believed_only_when_it_stands() -> None:
     hands = Hands()
     keeper = hands.keeper()
     before = keeper.now()
-    hands.wall += jump
+    hands.wall += HOUR
     assert keeper.now() == before
     hands.go(PATIENCE_MS - 1)
     assert keeper.now() == before + PATIENCE_MS - 1
     hands.go(1)
-    assert keeper.now() == before + PATIENCE_MS + jump
+    assert keeper.now() == before + PATIENCE_MS + HOUR
+
+
+def test_a_clock_that_is_behind_is_followed_at_once_and_back_again() -> None:
+    hands = Hands()
+    keeper = hands.keeper()
+    before = keeper.now()
+    hands.wall -= HOUR
+    assert keeper.now() == before - HOUR
+    hands.go(PATIENCE_MS - 1)
+    assert keeper.now() == before - HOUR + PATIENCE_MS - 1
+    hands.wall += HOUR
+    assert keeper.now() == before + PATIENCE_MS - 1
 
 
 def test_a_clock_that_is_set_wrong_and_right_again_has_changed_nothing() -> None:
@@ -66,6 +77,41 @@ def test_a_slewed_clock_is_followed(steps: list[tuple[int, int]]) -> None:
         hands.go(milliseconds)
         hands.wall += slew
         assert keeper.now() == hands.wall
+
+
+@pytest.mark.parametrize("jump", [TOLERANCE_MS + 1, HOUR])
+def test_a_leap_ahead_is_told_until_it_is_taken(jump: int) -> None:
+    hands = Hands()
+    keeper = hands.keeper()
+    hands.go(10)
+    assert keeper.leap() is None
+    before = hands.wall
+    hands.wall += jump
+    leap = keeper.leap()
+    assert leap == keeper.leap() == Leap(before, jump)
+    keeper.taken(leap)
+    hands.go(10)
+    assert keeper.leap() is None
+
+
+def test_a_clock_that_was_behind_leaps_when_it_is_set_right() -> None:
+    hands = Hands()
+    keeper = hands.keeper()
+    hands.wall -= HOUR
+    assert keeper.leap() is None
+    hands.go(5)
+    written = hands.wall
+    hands.wall += HOUR
+    assert keeper.leap() == Leap(written, HOUR)
+
+
+def test_a_clock_that_is_slewed_does_not_leap() -> None:
+    hands = Hands()
+    keeper = hands.keeper()
+    for _ in range(100):
+        hands.go(500)
+        hands.wall += TOLERANCE_MS
+        assert keeper.leap() is None
 
 
 def test_a_lease_runs_by_the_steady_clock_alone() -> None:
@@ -120,3 +166,24 @@ async def test_a_jump_of_the_coordinators_clock_loses_no_lease(world: World, jum
         await world.reach(name, "SATISFIED")
         assert await world.states(name) == ["PROVED"]
         await dispatcher.stop()
+
+
+async def test_no_task_expires_because_a_clock_that_was_behind_is_set_right(world: World) -> None:
+    offset, plain = 0, world.ledger.clock
+
+    def clock() -> int:
+        return plain() + offset
+
+    world.ledger.clock = clock
+    dispatcher = world.dispatcher(InlinePool(clock), FAST)
+    await dispatcher.round()
+    offset = -100 * HOUR
+    name = await world.task()
+    written = (await world.get_task(name)).deadline_at
+    await dispatcher.round()
+    offset = 0
+    assert written < clock()
+    await dispatcher.round()
+    task = await world.get_task(name)
+    assert task.state in ("RECEIVED", "OPEN")
+    assert 0 <= task.deadline_at - written - 100 * HOUR < HOUR, "by how far it was behind"

@@ -10,7 +10,7 @@ import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
@@ -96,14 +96,17 @@ def outside_loopback(process: psutil.Process) -> tuple[set[str], list[tuple[str,
 class Installation:
     """One home folder and the service in it, which may be started and killed again and again.
 
-    Parameters: `settings` are further variables of the service, without their prefix `W3BSTREAM_`.
+    Parameters: `settings` are further variables of the service, without their prefix `W3BSTREAM_`; `environment` are
+    others, by their whole names.
     """
 
-    def __init__(self, home: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, settings: Mapping[str, str] | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.home = home
         self.output = home.parent / f"{home.name}.out"
         """What the service writes to standard output and standard error, over all its starts."""
-        self._environment = clean_environment(home, settings or {})
+        self._environment = clean_environment(home, settings or {}) | dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._lingering: list[psutil.Process] = []
 
@@ -130,7 +133,7 @@ class Installation:
         until(listens, START_SECONDS, "the API listens")
 
     def stop(self) -> None:
-        """SIGTERM; require an orderly end that leaves no process behind."""
+        """SIGTERM; require an orderly end that leaves no process behind. What lingers since a `kill` is ended here."""
         if self._process is None or self._process.poll() is not None:
             return
         children = self.process.children(recursive=True)
@@ -142,11 +145,17 @@ class Installation:
             raise
         assert status == 0, self.output.read_text()[-4000:]
         self._require_gone(children, PART_SECONDS)
+        for each in self._lingering:
+            with suppress(psutil.NoSuchProcess):  # psutil looks whether it is still the same process
+                each.kill()
+
+    def require_nothing_lingers(self) -> None:
+        """Require that what lingers since a `kill` ends by itself: within a minute or so."""
         self._require_gone(self._lingering, LINGER_SECONDS)
 
     def kill(self) -> None:
-        """SIGKILL to the service alone; require that its child processes end by themselves, those of `LINGERING` by
-        the time of the next `stop`."""
+        """SIGKILL to the service alone; require that its child processes end by themselves, those of `LINGERING` in
+        their own time."""
         assert self._process is not None
         children = {each: each.cmdline()[:1] for each in self.process.children(recursive=True)}
         self._process.send_signal(signal.SIGKILL)

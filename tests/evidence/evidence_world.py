@@ -18,10 +18,10 @@ from eth_account import Account
 from eth_hash.auto import keccak
 
 from coordinator.evidence.gathering import Evidence, EvidenceMaker
+from coordinator.ledger.outbox_tables import DeploymentRow
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import (
     AttemptRow,
-    DeploymentRow,
     DeviceRow,
     ProjectRow,
     ProjectVersionRow,

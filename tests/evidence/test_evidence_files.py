@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_hash.auto import keccak
 
-from coordinator.evidence.gathering import Evidence
+from coordinator.evidence.gathering import Evidence, EvidenceMaker
 from coordinator.evidence.known_programs import known_programs
+from coordinator.evidence.ledger_facts import load_facts
 from tests.evidence.conftest import Scene, last_block
 from tests.evidence.evidence_world import DEVICES, OTHER, PROGRAMS
-from verifier.errors import InvalidInput, Refused, W3bstreamError
+from verifier.errors import InvalidInput, Refused, Unavailable, W3bstreamError
 from verifier.evidence.blocks import Header
 from verifier.evidence.decoding import decode
+from verifier.evidence.document import COMMITMENTS
 from verifier.evidence.report import Verdict
 from verifier.evidence.trust import read_trust, trust_text
 from verifier.evidence.verification import verify_evidence
@@ -171,6 +174,27 @@ def test_an_anchor_that_contradicts_the_trust_file_is_refused(
         verify_evidence(scene.task.encoded, trust=scene.world.trust(**changes))
     assert (refused.value.code, refused.value.field) == ("W3B-9008", "trust")
     assert words in refused.value.message
+
+
+@pytest.mark.parametrize(("source", "good"), [("bls", False), ("single-producer", False), ("rpc-finalized", True)])
+def test_a_source_that_the_file_only_claims_is_not_for_production(scene: Scene, source: str, good: bool) -> None:
+    claimed = replace(scene.task.document, finality_source=source).encode()
+    report = verify_evidence(claimed, trust=scene.world.trust(finality_sources=[source]))
+    (finality,) = [each for each in report.anchors if each.name == "finality"]
+    assert (finality.pinned, finality.production) == (True, good)
+
+
+def test_blocks_of_another_branch_are_not_made_into_evidence(scene: Scene) -> None:
+    """A server that shows other blocks than those in which the ledger saw the task settled and final."""
+
+    async def of_facts(maker: EvidenceMaker) -> None:
+        async with scene.world.ledger.reading() as session:
+            facts = await load_facts(session, scene.first.id, readings=False)
+        facts.task.block_hash = "0x" + "11" * 32
+        await maker._make(facts, COMMITMENTS, None)
+
+    with pytest.raises(Unavailable, match=r"W3B-9007.*the ledger's settlement is in 0x1111"):
+        scene.world.make(of_facts)
 
 
 def test_a_named_set_up_and_a_known_device_set_are_told(scene: Scene) -> None:

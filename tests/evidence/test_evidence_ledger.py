@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from coordinator.evidence.ledger_facts import find_reading, load_facts
+from coordinator.ledger.outbox_tables import DeploymentRow, OutboxTxRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import AttemptRow, DeploymentRow, OutboxTxRow, ProverRow, ReadingRow
+from coordinator.ledger.tables import AttemptRow, ProverRow, ReadingRow
 from tests.api.api_live import DEVICES, project_rows, task_row
 from tests.evidence.conftest import Scene
 from verifier.errors import Conflict, NotFound

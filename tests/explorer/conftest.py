@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from tests.databases import Databases
-from tests.explorer_seed import Seed
+from tests.explorer_basics import Seed
 from tests.explorer_world import World, seeded, start
 
 

@@ -6,7 +6,7 @@ import re
 
 import aiohttp
 
-from tests.explorer_seed import ADMIN_KEY, SENDER
+from tests.explorer_basics import ADMIN_KEY, SENDER
 from tests.explorer_world import World
 
 

@@ -11,11 +11,13 @@ from explorer_visits import addresses, as_page, bearer, sign_in
 from sqlmodel import col, select
 
 from coordinator.explorer.access import FAILURES
+from coordinator.explorer.guard import Site
 from coordinator.explorer.server import ExplorerServer
 from coordinator.ledger.control_tables import AuditRow, ExplorerTokenRow
-from coordinator.ledger.tables import ApiKeyRow, WebhookMessageRow
+from coordinator.ledger.outbox_tables import WebhookMessageRow
+from coordinator.ledger.tables import ApiKeyRow
 from coordinator.settings import Settings
-from tests.explorer_seed import ADMIN_KEY, EXPIRED_KEY, HARBOUR_KEY, OSLO_KEY, READER_KEY, REVOKED_KEY
+from tests.explorer_basics import ADMIN_KEY, EXPIRED_KEY, HARBOUR_KEY, OSLO_KEY, READER_KEY, REVOKED_KEY
 from tests.explorer_world import World
 from verifier.errors import InvalidInput
 
@@ -171,6 +173,25 @@ async def test_forms_of_other_sites_are_refused(world: World, http: aiohttp.Clie
 async def _state(world: World) -> str:
     async with world.ledger.reading() as session:
         return (await session.get_one(WebhookMessageRow, world.seed.message)).state
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "own"),
+    [
+        ("https://explorer.example", "explorer.example", True),
+        ("https://explorer.example", "10.0.0.5:8443", True),
+        ("https://10.0.0.5:8443", "10.0.0.5:8443", True),
+        ("https://6.6.6.6", "10.0.0.5:8443", False),
+        ("https://6.6.6.6", "explorer.example", False),
+        ("http://explorer.example", "explorer.example", False),
+        ("null", "explorer.example", False),
+        ("", "", False),
+    ],
+)
+def test_an_address_of_somebody_else_is_no_origin_of_ours(origin: str, host: str, own: bool) -> None:
+    """Beyond loopback any address may be the Host of a request, and only that one the origin of its forms."""
+    site = Site(frozenset({"explorer.example"}), any_address=True, secure=True, cookie="c")
+    assert site.is_own(origin, host) is own
 
 
 async def test_replay_needs_the_forms_token_and_the_scope(world: World, http: aiohttp.ClientSession) -> None:

@@ -16,11 +16,11 @@ from sqlmodel import col
 
 from coordinator.explorer.queries.tasks import TaskFilter, task_page
 from coordinator.ledger.history_tables import TxEventRow
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookDeliveryRow, WebhookEndpointRow
 from coordinator.ledger.tables import (
     AttemptRow,
     DeadLetterRow,
     DeviceRow,
-    OutboxTxRow,
     ProjectRow,
     ProjectVersionRow,
     ProverEventRow,
@@ -28,10 +28,8 @@ from coordinator.ledger.tables import (
     StreamCursorRow,
     TaskEventRow,
     TaskRow,
-    WebhookDeliveryRow,
-    WebhookEndpointRow,
 )
-from tests.explorer_seed import digest
+from tests.explorer_basics import digest
 from tests.explorer_world import World
 
 EVIL = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{7*7}}javascript:"
@@ -178,11 +176,12 @@ async def test_lists_are_read_through_an_index(world: World, wanted: TaskFilter)
 
 
 async def _admin(world: World) -> object:
-    from coordinator.explorer.access import by_key
-    from tests.explorer_seed import ADMIN_KEY
+    from coordinator.explorer.access import by_secret
+    from tests.explorer_basics import ADMIN_KEY
 
+    assert world.server._tokens is not None
     async with world.ledger.reading() as session:
-        return await by_key(session, world.ledger.clock(), ADMIN_KEY)
+        return await by_secret(session, world.server._tokens, world.ledger.clock(), ADMIN_KEY)
 
 
 async def test_events_resume_and_are_bounded(world: World, http: aiohttp.ClientSession) -> None:
@@ -218,7 +217,7 @@ async def _event(answer: aiohttp.ClientResponse) -> tuple[int, dict[str, str]]:
 
 
 async def test_events_of_other_projects_do_not_arrive(world: World, http: aiohttp.ClientSession) -> None:
-    from tests.explorer_seed import OSLO_KEY
+    from tests.explorer_basics import OSLO_KEY
 
     async with http.get(f"{world.url}/events", headers=bearer(OSLO_KEY)) as answer:
         await answer.content.readuntil(b"retry: 2000\n\n")

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from explorer_visits import addresses, as_page, bearer, json_of
 
-from tests.explorer_seed import FINAL_BLOCK, HEAD
+from tests.explorer_basics import FINAL_BLOCK, HEAD
 from tests.explorer_world import World
 
 

@@ -18,9 +18,9 @@ from coordinator.explorer.templating import age, coins, exact, number, short
 from coordinator.explorer.waits import AttemptSituation, Situation, TxSituation, explain, seconds_text
 from coordinator.ledger.stages import Step, stage_lengths
 from coordinator.ledger.transitions import TERMINAL_TASK_STATES, AttemptState, TaskState
-from tests.explorer_seed import ADMIN_KEY, raw_transaction, secret_of
+from tests.explorer_basics import ADMIN_KEY, raw_transaction, secret_of
 from tests.explorer_world import World
-from verifier.errors import Denied, Unavailable
+from verifier.errors import Denied, InvalidInput, Unavailable
 
 OPEN = Situation(
     state=TaskState.OPEN,
@@ -165,6 +165,13 @@ async def test_the_command_makes_a_link_that_works(
         await asyncio.to_thread(make_link, None, secret_of(99), "/")
     with pytest.raises(Unavailable, match="W3B-7508"):
         await asyncio.to_thread(make_link, "http://127.0.0.1:1", ADMIN_KEY, "/")
+    for readable in ("http://explorer.example", "file:///etc/passwd", "explorer.example"):
+        with pytest.raises(InvalidInput, match="W3B-7016"):
+            await asyncio.to_thread(make_link, readable, ADMIN_KEY, "/")
+    (world.home / "admin.key").write_text(ADMIN_KEY)
+    assert (await asyncio.to_thread(make_link, None, None, "/"))["url"].startswith(world.url)
+    with pytest.raises(Denied, match=r"W3B-7001.*own explorer only"):
+        await asyncio.to_thread(make_link, world.url, None, "/")
     monkeypatch.setenv("W3BSTREAM_HOME", str(tmp_path / "none"))
     with pytest.raises(Unavailable, match="W3B-7508"):
         await asyncio.to_thread(make_link, None, ADMIN_KEY, "/")

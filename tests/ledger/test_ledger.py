@@ -17,16 +17,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlmodel import SQLModel, select
 
-from coordinator.ledger.store import (
-    Ledger,
-    enqueue_tx,
-    enqueue_webhooks,
-    get_task,
-    move_attempt,
-    move_task,
-    record_late_report,
-)
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, TaskEventRow, TaskRow, WebhookEndpointRow
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookEndpointRow
+from coordinator.ledger.outboxes import enqueue_tx, enqueue_webhooks
+from coordinator.ledger.store import Ledger, get_task, move_attempt, move_task, record_late_report
+from coordinator.ledger.tables import AttemptRow, TaskEventRow, TaskRow
 from coordinator.ledger.transitions import (
     ATTEMPT_TRANSITIONS,
     TASK_TRANSITIONS,
@@ -218,7 +212,8 @@ async def test_sqlite_is_durable(tmp_path: Path) -> None:
 
 WRITER = """
 import asyncio, sys
-from coordinator.ledger.store import Ledger, enqueue_tx
+from coordinator.ledger.outboxes import enqueue_tx
+from coordinator.ledger.store import Ledger
 async def main(path):
     ledger = Ledger(path)
     for number in range(100000):

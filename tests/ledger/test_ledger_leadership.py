@@ -13,9 +13,10 @@ from sqlmodel import col, select
 
 from coordinator.ledger.control_tables import CoordinatorRow, LeadershipRow
 from coordinator.ledger.coordinators import beat, deployed, join, require_account, standing
-from coordinator.ledger.leadership import Leadership, Term
-from coordinator.ledger.store import Ledger, enqueue_tx
-from coordinator.ledger.tables import DeploymentRow, OutboxTxRow
+from coordinator.ledger.leadership import LONGEST_MS, Leadership, Term, database_now
+from coordinator.ledger.outbox_tables import DeploymentRow, OutboxTxRow
+from coordinator.ledger.outboxes import enqueue_tx
+from coordinator.ledger.store import Ledger
 from coordinator.service.leading import Leading
 from verifier.errors import Conflict, Unavailable
 
@@ -90,6 +91,32 @@ async def test_a_lease_that_is_given_back_is_free_at_once(shared: tuple[Ledger, 
     await old.give_back(first)
     assert await new.free()
     assert await new.take() is not None
+
+
+async def test_a_lease_from_before_the_clock_was_set_back_is_free(shared: tuple[Ledger, Ledger]) -> None:
+    old, new = (Leadership(each, f"co_{at}", LEASE_MS) for at, each in enumerate(shared))
+    first = await old.take()
+    assert first is not None
+    for ahead, free in ((LONGEST_MS - LEASE_MS, False), (LONGEST_MS + LEASE_MS, True)):
+        async with shared[0].transaction() as session:
+            until = await database_now(session, shared[0]) + ahead
+            await session.exec(update(LeadershipRow).values(expires_at=until))
+        assert await new.free() is free
+    assert await new.take() is not None
+    assert not await old.renew(first)
+
+
+async def test_a_coordinator_that_was_heard_in_the_future_is_not_alive(ledger: Ledger) -> None:
+    """Its last word is from before the clock was set back; one that lives is heard again in a moment."""
+    await join(
+        ledger, CoordinatorRow(id="co_a", host="a", home="a", embedded="", started_at=0, heartbeat_at=0), LEASE_MS
+    )
+    assert [row.id for row in (await standing(ledger, LEASE_MS)).others] == ["co_a"]
+    async with ledger.transaction() as session:
+        await session.exec(update(CoordinatorRow).values(heartbeat_at=CoordinatorRow.heartbeat_at + 7_200_000))
+    assert not (await standing(ledger, LEASE_MS)).others
+    await beat(ledger, "co_a")
+    assert [row.id for row in (await standing(ledger, LEASE_MS)).others] == ["co_a"]
 
 
 async def test_a_ledger_that_is_not_shared_is_led_at_once(ledger: Ledger) -> None:

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, Table, func, insert, select
 from sqlmodel import SQLModel
 
-from coordinator.ledger import control_tables, history_tables, tables  # noqa: F401  (registers the tables)
+from coordinator.ledger import control_tables, history_tables, outbox_tables, tables  # noqa: F401  (registers the tables)
 from coordinator.ledger.migrations import configuration
 from coordinator.ledger.store import Ledger
 from tests.databases import KINDS, Databases

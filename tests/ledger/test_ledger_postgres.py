@@ -15,15 +15,10 @@ from sqlalchemy import text
 from sqlmodel import col, func, select
 
 from coordinator.ledger import postgres
-from coordinator.ledger.store import Ledger, enqueue_tx, enqueue_webhooks, move_task
-from coordinator.ledger.tables import (
-    IdempotencyRow,
-    OutboxTxRow,
-    TaskEventRow,
-    TaskRow,
-    WebhookEndpointRow,
-    WebhookMessageRow,
-)
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.outboxes import enqueue_tx, enqueue_webhooks
+from coordinator.ledger.store import Ledger, move_task
+from coordinator.ledger.tables import IdempotencyRow, TaskEventRow, TaskRow
 from coordinator.ledger.transitions import TaskState
 from coordinator.settings import Settings
 from coordinator.settlement.outbox import reserve_nonce

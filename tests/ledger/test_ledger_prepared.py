@@ -27,6 +27,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    text,
     tuple_,
     update,
 )
@@ -156,7 +157,8 @@ def test_prepared_insert_fills_constant_defaults(both: tuple[PreparedConnection,
     assert is_prepared(add, ("name", "made"))
     assert [each.name for each in made] == ["c", "d", "e"]
     rows = full.execute(select(ITEM).where(ITEM.c.id > 5).order_by(ITEM.c.id)).all()
-    assert [(each.name, each.count, each.live, each.progress) for each in rows] == [(n, 7, False, 0.0) for n in "abcde"]
+    filled: list[Any] = [(name, 7, False, 0.0) for name in "abcde"]
+    assert [(each.name, each.count, each.live, each.progress) for each in rows] == filled
 
 
 def test_prepared_default_of_a_function_is_left_to_sqlalchemy(both: tuple[PreparedConnection, Connection]) -> None:
@@ -233,6 +235,13 @@ def test_prepared_parameter_that_is_missing_is_refused(both: tuple[PreparedConne
     for _ in range(3):
         with pytest.raises(Exception, match="much"):
             quick.execute(query)
+
+
+def test_prepared_text_is_left_to_sqlalchemy(both: tuple[PreparedConnection, Connection]) -> None:
+    quick, _ = both
+    query = text("select name, count from item where id = :id")
+    for _ in range(3):
+        assert quick.execute(query, {"id": 3}).all() == [("two", 2)]
 
 
 def test_prepared_statements_end_with_their_owners(both: tuple[PreparedConnection, Connection]) -> None:

@@ -21,8 +21,9 @@ from coordinator.intake.nats_server import EmbeddedNats
 from coordinator.ledger.control_tables import CoordinatorRow
 from coordinator.ledger.coordinators import beat, join
 from coordinator.ledger.leadership import Leadership
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger, move_task
-from coordinator.ledger.tables import OutboxTxRow, ProverRow
+from coordinator.ledger.tables import ProverRow
 from coordinator.ledger.transitions import TaskState
 from coordinator.observability import lookout as lookouts
 from coordinator.observability.checks import CHECKS, HEAD_SECONDS, Seen, judge

@@ -7,14 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.ledger.store import Ledger, enqueue_webhooks, move_task
-from coordinator.ledger.tables import (
-    IntakeCountRow,
-    StreamCursorRow,
-    WebhookDeliveryRow,
-    WebhookEndpointRow,
-    WebhookMessageRow,
-)
+from coordinator.ledger.outbox_tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.outboxes import enqueue_webhooks
+from coordinator.ledger.store import Ledger, move_task
+from coordinator.ledger.tables import IntakeCountRow, StreamCursorRow
 from coordinator.ledger.transitions import TaskState
 from coordinator.observability import tally
 from coordinator.observability.catalogue import CATALOGUE, PROCESS, markdown, samples_of

@@ -15,8 +15,10 @@ import structlog
 
 from coordinator.intake.nats_server import EmbeddedNats
 from coordinator.intake.stream import JetStream
-from coordinator.ledger.store import Ledger, enqueue_webhooks, move_task
-from coordinator.ledger.tables import TaskRow, WebhookDeliveryRow, WebhookEndpointRow
+from coordinator.ledger.outbox_tables import WebhookDeliveryRow, WebhookEndpointRow
+from coordinator.ledger.outboxes import enqueue_webhooks
+from coordinator.ledger.store import Ledger, move_task
+from coordinator.ledger.tables import TaskRow
 from coordinator.ledger.transitions import TaskState
 from coordinator.observability.spans import (
     client_span,

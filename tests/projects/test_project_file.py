@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from coordinator.projects.assurance import parse_assurance, resolve_assurance
 from coordinator.projects.example import example
-from coordinator.projects.file import parse_project_file
+from coordinator.projects.file import ProjectFile, parse_project_file
 from coordinator.projects.programs import Manifest, installed_programs, manifest
 from provers.programs_index import PROGRAMS as INSTALLED
 from verifier import babyjubjub
@@ -81,6 +81,19 @@ def test_the_hash_is_of_the_meaning_not_of_the_layout() -> None:
         assert parse_project_file(same, PROGRAMS).config_hash == one.config_hash
     other = parse_project_file(project(window="window: {readings: 15, seconds: 30}"), PROGRAMS)
     assert other.config_hash != one.config_hash
+
+
+def test_the_signing_of_webhooks_is_in_the_hash_and_the_default_is_not() -> None:
+    def parsed(signing: str) -> ProjectFile:
+        hook = f"webhooks: [{{url: 'https://a.example'{signing}}}]"
+        return parse_project_file(project(webhooks=hook), PROGRAMS)
+
+    plain, hmac, ed25519 = parsed(""), parsed(", signing: hmac"), parsed(", signing: ed25519")
+    assert plain.config["webhooks"] == [{"url": "https://a.example", "events": []}], "as before there was a choice"
+    assert hmac.config_hash == plain.config_hash != ed25519.config_hash
+    assert [part.signing for part in ed25519.model.webhooks] == ["ed25519"]
+    (line,) = errors(project(webhooks="webhooks: [{url: 'https://a.example', signing: rsa}]"))
+    assert "webhooks[0].signing" in line
 
 
 def test_the_example_is_valid_with_what_is_installed() -> None:

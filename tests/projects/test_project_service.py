@@ -12,8 +12,9 @@ from eth_abi.abi import decode
 from eth_hash.auto import keccak
 from sqlmodel import select
 
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookEndpointRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import OutboxTxRow, ProjectVersionRow, WebhookEndpointRow
+from coordinator.ledger.tables import ProjectVersionRow
 from coordinator.projects import service
 from coordinator.projects.example import example
 from coordinator.projects.file import ProjectFile, parse_project_file
@@ -153,6 +154,25 @@ async def test_a_version_carries_what_the_file_says(ledger: Ledger) -> None:
     )
     (endpoint,) = await rows(ledger, WebhookEndpointRow)
     assert (endpoint.url, endpoint.events) == ("https://hooks.example/a", ["w3bstream.task.final"])
+
+
+async def test_a_file_chooses_how_its_webhooks_are_signed(ledger: Ledger) -> None:
+    project_id = await create(ledger)
+    hooks = [f"{{url: 'https://hooks.example/{name}', signing: {name}}}" for name in ("hmac", "ed25519", "both")] + [
+        "{url: 'https://hooks.example/default'}"
+    ]
+    await publish(ledger, project_id, project_file(extra=f"webhooks: [{', '.join(hooks)}]\n"))
+    found = {
+        row.url.rsplit("/", 1)[1]: (bool(row.secret), bool(row.signing_key))
+        for row in await rows(ledger, WebhookEndpointRow)
+    }
+    assert found == {"hmac": (True, False), "ed25519": (False, True), "both": (True, True), "default": (True, False)}
+    # A later version changes nothing about an endpoint that is there: its keys are with its receiver.
+    before = {row.url: (row.secret, row.signing_key) for row in await rows(ledger, WebhookEndpointRow)}
+    await publish(
+        ledger, project_id, project_file(extra="webhooks: [{url: 'https://hooks.example/hmac', signing: ed25519}]\n")
+    )
+    assert {row.url: (row.secret, row.signing_key) for row in await rows(ledger, WebhookEndpointRow)} == before
 
 
 async def test_versions_follow_each_other_and_keep_their_endpoints(ledger: Ledger) -> None:

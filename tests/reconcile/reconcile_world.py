@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.intake.stream import StreamState
+from coordinator.ledger.outbox_tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import (
-    DeadLetterRow,
-    ReadingRow,
-    StreamCursorRow,
-    TaskRow,
-    WebhookDeliveryRow,
-    WebhookEndpointRow,
-    WebhookMessageRow,
-)
+from coordinator.ledger.tables import DeadLetterRow, ReadingRow, StreamCursorRow, TaskRow
 from coordinator.reconcile.chain_checks import ChainSide
 from coordinator.reconcile.reconciler import Reconciler
 from coordinator.reconcile.report import InvariantReport

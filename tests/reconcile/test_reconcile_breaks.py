@@ -11,15 +11,8 @@ from sqlalchemy import delete, text, update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.tables import (
-    AttemptRow,
-    DeadLetterRow,
-    OutboxTxRow,
-    ReadingRow,
-    TaskRow,
-    WebhookDeliveryRow,
-    WebhookMessageRow,
-)
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookDeliveryRow, WebhookMessageRow
+from coordinator.ledger.tables import AttemptRow, DeadLetterRow, ReadingRow, TaskRow
 from coordinator.reconcile.report import MOST_BREAKS, Break, InvariantReport
 from tests.reconcile.reconcile_world import HOLE, MemoryStream, Whole
 from verifier.error_codes import CODES

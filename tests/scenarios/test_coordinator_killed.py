@@ -1,6 +1,6 @@
 """What must hold: when the coordinator is killed in the middle of proving and started again, every accepted reading is
-in exactly one window or in the dead letters, every task becomes FINAL once and settles once, and each task keeps one
-webhook-id."""
+in exactly one window or in the dead letters, every task becomes FINAL once and settles once, each task keeps one
+webhook-id, and no process of the killed one stays behind."""
 
 from __future__ import annotations
 
@@ -59,3 +59,4 @@ def test_coordinator_killed(own: Installation) -> None:
         assert {row["code"] for row in lost} == {"W3B-3081"}
         proofs = own.rows("select task_id from attempt where state = 'VERIFIED'")
         assert sorted(row["task_id"] for row in proofs) == sorted(task.id for task in tasks)
+    own.require_nothing_lingers()

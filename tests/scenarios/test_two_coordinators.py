@@ -1,6 +1,7 @@
 """What must hold: of two coordinators on one PostgreSQL one leads; when it is stopped for a while (SIGSTOP), and when it
-is killed, the other goes on; every accepted reading is in exactly one window, every task settles once, each keeps one
-webhook-id, and the one that was stopped writes nothing more when it wakes up."""
+is killed, the other goes on; when NATS, which both share, is killed, both go on once it is back; every accepted reading
+is in exactly one window, every task settles once, each keeps one webhook-id, and the one that was stopped writes nothing
+more when it wakes up."""
 
 from __future__ import annotations
 
@@ -26,6 +27,7 @@ from l1.process import ChainProcess
 from tests.e2e.installation import Installation, until, with_keys
 from tests.e2e.weather_project import WeatherProject, require_exactly_once, temperatures, wait_final
 from tests.e2e.webhook_listener import Listener
+from verifier.errors import Unavailable
 
 VALUES = temperatures(64)
 LEASE_SECONDS = 8
@@ -83,24 +85,38 @@ class OnPostgres(Installation):
         return f":{self.process.pid}, this one" in self.says()
 
 
-@pytest.fixture
-def nats_url(tmp_path: Path) -> Iterator[str]:
+class OwnNats:
     """A NATS server that belongs to nobody's service."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    configuration = tmp_path / "nats.conf"
-    store = json.dumps(str(tmp_path / "streams"))
-    configuration.write_text(NATS.format(port=port, store=store))
-    process = subprocess.Popen([str(server_binary()), "--config", str(configuration)], stderr=subprocess.DEVNULL)
 
-    def listens() -> bool:
+    def __init__(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self._port = probe.getsockname()[1]
+        self._configuration = folder / "nats.conf"
+        self._configuration.write_text(NATS.format(port=self._port, store=json.dumps(str(folder / "streams"))))
+        self.url = f"nats://127.0.0.1:{self._port}"
+        self.start()
+
+    def _listens(self) -> bool:
         with socket.socket() as found:
-            return found.connect_ex(("127.0.0.1", port)) == 0
+            return found.connect_ex(("127.0.0.1", self._port)) == 0
 
-    until(listens, 30, "NATS listens")
-    yield f"nats://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(30)
+    def start(self) -> None:
+        """Start it on what it has stored, and wait until it listens."""
+        command = [str(server_binary()), "--config", str(self._configuration)]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        until(self._listens, 30, "NATS listens")
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+        self._process.wait(30)
+
+
+@pytest.fixture
+def nats_server(tmp_path: Path) -> Iterator[OwnNats]:
+    made = OwnNats(tmp_path)
+    yield made
+    made.kill()
 
 
 @pytest.fixture
@@ -125,12 +141,12 @@ def rpc_url(tmp_path: Path, homes: tuple[Path, Path]) -> Iterator[str]:
 
 @pytest.fixture
 def pair(
-    homes: tuple[Path, Path], nats_url: str, rpc_url: str, postgresql_url: str
+    homes: tuple[Path, Path], nats_server: OwnNats, rpc_url: str, postgresql_url: str
 ) -> Iterator[tuple[OnPostgres, OnPostgres]]:
     """Two coordinators that share everything but the home folder, not started."""
     settings = {
         "LEDGER_URL": postgresql_url,
-        "NATS_URL": nats_url,
+        "NATS_URL": nats_server.url,
         "CHAIN_RPC_URL": rpc_url,
         "LEADER_SECONDS": str(LEASE_SECONDS),
         "ALLOW_LOOPBACK_WEBHOOKS": "true",
@@ -160,9 +176,29 @@ def terms(one: OnPostgres) -> int:
     return int(fence)
 
 
+def ingest_while_nats_is_away(client: Client, nats: OwnNats, messages: list[bytes]) -> None:
+    """NATS is killed with the readings half sent; the device sends all of them again until they are acknowledged."""
+    client.ingest(messages[: len(messages) // 2])
+    nats.kill()
+    with pytest.raises(Unavailable) as away:
+        client.ingest(messages, timeout=5)
+    assert away.value.code in {"W3B-1008", "W3B-7012"}
+    nats.start()
+
+    def sent() -> bool:
+        try:
+            summary = client.ingest(messages)
+        except Unavailable:
+            return False
+        assert (summary.accepted + summary.duplicates, summary.refused) == (len(messages), 0)
+        return True
+
+    until(sent, TAKEN_OVER_SECONDS, "NATS is back")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_two_coordinators(pair: tuple[OnPostgres, OnPostgres]) -> None:
+def test_two_coordinators(pair: tuple[OnPostgres, OnPostgres], nats_server: OwnNats) -> None:
     first, second = pair
     first.start()
     second.start()
@@ -181,7 +217,7 @@ def test_two_coordinators(pair: tuple[OnPostgres, OnPostgres]) -> None:
         first.wake()
         until(lambda: not first.leads(), TAKEN_OVER_SECONDS, "the first one knows that it does not lead")
         with first.client() as other:  # who stands by serves the API as well
-            other.ingest(project.sign(VALUES[32:]))
+            ingest_while_nats_is_away(other, nats_server, project.sign(VALUES[32:]))
         until(lambda: proving(second, project.id), PROVING_SECONDS, "the second one's worker proves", every=0.05)
         killed_at = time.time()
         second.kill()

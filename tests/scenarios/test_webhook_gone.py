@@ -6,8 +6,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from coordinator.ledger.outbox_tables import WebhookEndpointRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import WebhookEndpointRow
 from coordinator.webhooks.endpoints import set_disabled
 from tests.databases import Databases
 from tests.e2e.webhook_listener import Listener

@@ -21,8 +21,9 @@ from typing import Self
 
 from sqlmodel import col, select
 
-from coordinator.ledger.store import Ledger, enqueue_webhooks
-from coordinator.ledger.tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.outbox_tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.outboxes import enqueue_webhooks
+from coordinator.ledger.store import Ledger
 from coordinator.webhooks.backoff import Backoff
 from coordinator.webhooks.endpoints import create_endpoint
 from coordinator.webhooks.event import TASK_FINAL, cloud_event

@@ -13,8 +13,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.ledger.history_tables import TxEventRow
 from coordinator.ledger.openings import opening_of
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger, move_attempt, move_task
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProjectRow, ProjectVersionRow, ProverRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, ProjectRow, ProjectVersionRow, ProverRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.settlement.collector import CollectorLimits
 from coordinator.settlement.finality import Finality

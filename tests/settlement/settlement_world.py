@@ -20,16 +20,10 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.ledger.openings import opening_of
-from coordinator.ledger.store import Ledger, enqueue_tx, move_attempt, move_task
-from coordinator.ledger.tables import (
-    AttemptRow,
-    OutboxTxRow,
-    ProjectRow,
-    ProjectVersionRow,
-    ProverRow,
-    TaskRow,
-    WebhookEndpointRow,
-)
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookEndpointRow
+from coordinator.ledger.outboxes import enqueue_tx
+from coordinator.ledger.store import Ledger, move_attempt, move_task
+from coordinator.ledger.tables import AttemptRow, ProjectRow, ProjectVersionRow, ProverRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.settlement.chain import Chain, Fees, JsonRpcChain, Receipt
 from coordinator.settlement.collector import CollectorLimits

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlmodel import col, select
 
 from coordinator.ledger.history_tables import TxEventRow
-from coordinator.ledger.tables import OutboxTxRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from tests.databases import Databases
 from tests.settlement.memory_chain import Sent
 from tests.settlement.memory_run import IMPATIENT, LIMITS, Run

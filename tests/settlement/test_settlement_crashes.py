@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from sqlmodel import col, func, select
 
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import OutboxTxRow
 from coordinator.settlement.chain import JsonRpcChain, Reverted
 from coordinator.settlement.deployment import ensure_deployment
 from coordinator.settlement.finality import SINGLE_PRODUCER

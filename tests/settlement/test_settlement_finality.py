@@ -16,7 +16,8 @@ from eth_hash.auto import keccak
 from sqlmodel import select
 
 from coordinator.dispatch.identity import load_identity
-from coordinator.ledger.tables import AttemptRow, WebhookMessageRow
+from coordinator.ledger.outbox_tables import WebhookMessageRow
+from coordinator.ledger.tables import AttemptRow
 from coordinator.service.service import Service
 from coordinator.settings import Settings
 from coordinator.settlement.chain import Block, Chain, JsonRpcChain, Receipt, RpcRefused

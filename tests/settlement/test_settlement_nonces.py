@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlmodel import col, select, update
 
-from coordinator.ledger.store import Ledger, enqueue_tx, move_attempt
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.outboxes import enqueue_tx
+from coordinator.ledger.store import Ledger, move_attempt
+from coordinator.ledger.tables import AttemptRow
 from coordinator.ledger.transitions import AttemptState
 from coordinator.settlement import outbox
 from coordinator.settlement.chain import Block

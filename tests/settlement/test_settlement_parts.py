@@ -15,8 +15,8 @@ from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coordinator.ledger.outbox_tables import NonceRow, OutboxTxRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import NonceRow, OutboxTxRow
 from coordinator.settlement import outbox
 from coordinator.settlement.batches import BatchItem, first_bad, items_of, ref_of
 from coordinator.settlement.chain import GWEI, Fees, JsonRpcChain, Reverted, RpcRefused
@@ -54,6 +54,33 @@ def test_first_bad_finds_the_first_of_any_bad_items(count: int, data: st.DataObj
 def test_a_batch_s_ref_gives_its_items_back_in_the_contract_s_order() -> None:
     items = [BatchItem("assignments", 7), BatchItem("tasks", "0x01"), BatchItem("statuses", "0xaa", "IDLE")]
     assert items_of(json.loads(json.dumps(ref_of(items)))) == items[::-1]
+
+
+# --- who is next ---
+
+
+async def test_what_waits_for_longer_than_anything_may_is_due(ledger_url: str) -> None:
+    """Its time was written before the clock was set back."""
+    now, ledger = 10**12, Ledger(ledger_url)
+    waits = {"due": 0, "waits": 60_000, "was to wait": 60_001, "for hours": 7_200_000}
+    async with ledger.transaction() as session:
+        for key, wait in waits.items():
+            session.add(
+                OutboxTxRow(
+                    dedupe_key=key,
+                    purpose="settle",
+                    ref={},
+                    to="0x",
+                    data=b"",
+                    next_at=now + wait,
+                    created_at=1,
+                    updated_at=1,
+                )
+            )
+    async with ledger.reading() as session:
+        found = await outbox.ready(session, now, 9, chain_id=4690)
+    assert [row.dedupe_key for row, _ in found] == ["due", "was to wait", "for hours"]
+    await ledger.close()
 
 
 # --- verdicts ---

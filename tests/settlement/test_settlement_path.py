@@ -11,14 +11,9 @@ from eth_abi.abi import encode
 from eth_hash.auto import keccak
 from sqlmodel import select
 
-from coordinator.ledger.tables import (
-    ProjectRow,
-    ProjectVersionRow,
-    ProverRow,
-    TaskEventRow,
-    TaskRow,
-    WebhookMessageRow,
-)
+from coordinator.ledger.outbox_tables import WebhookMessageRow
+from coordinator.ledger.store import system_clock
+from coordinator.ledger.tables import ProjectRow, ProjectVersionRow, ProverRow, TaskEventRow, TaskRow
 from coordinator.settlement.dapp_retry import enqueue_dapp_retry
 from coordinator.settlement.service import Settlement
 from coordinator.webhooks.task_events import statement_of
@@ -212,3 +207,18 @@ async def test_a_dapp_that_refused_can_be_called_again(
         with pytest.raises(Conflict, match="W3B-3001"):
             await enqueue_dapp_retry(session, world.ledger.clock(), world.deployment, task)
     await world.close()
+
+
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_clock_that_is_hours_off_the_chain_s_holds_nothing_up(world: World, hours: int) -> None:
+    """The chain would refuse a deadline that has passed by its own clock."""
+    settlement = world.settlement()
+    before = await world.add_task()
+    await world.until_task(settlement, before, "OPEN")
+    world.ledger.clock = lambda: system_clock() + hours * 3_600_000
+    task, attempt = await world.ready_attempt(settlement, "one")
+    await world.prove(attempt)
+    assert (await final_task(world, settlement, task)).state == "FINAL"
+    row = await world.attempt(attempt)
+    assert row.state == "VERIFIED"
+    assert row.deadline_at > system_clock(), "as it was written on chain"

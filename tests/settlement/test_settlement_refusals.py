@@ -7,7 +7,7 @@ import dataclasses
 from eth_account import Account
 from sqlmodel import col, update
 
-from coordinator.ledger.tables import AttemptRow, ProjectVersionRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, ProjectVersionRow, ProverRow, TaskRow
 from tests.settlement.settlement_world import RICH, ZKP, World, transfer
 from verifier import bindings as b
 
@@ -68,6 +68,29 @@ async def test_a_bad_assignment_does_not_hold_up_the_others(world: World) -> Non
         return any(each.id == tx and each.state in {"MINED", "SAFE", "FINAL"} for each in await world.outbox())
 
     await world.until(settlement, recorded)
+
+
+async def test_an_assignment_waits_for_a_prover_that_is_away(world: World) -> None:
+    """After a restart it is away for seconds: a refusal would use up one of the task's attempts."""
+    settlement = world.settlement()
+    task = await world.add_task()
+    await world.until_task(settlement, task, "OPEN")
+    attempt = await world.add_attempt(task, "one", ZKP)
+
+    async def set_status(status: str) -> None:
+        async with world.ledger.transaction() as session:
+            await session.exec(update(ProverRow).values(status=status))
+
+    async def assigned() -> bool:
+        assert (await world.attempt(attempt)).state == "ASSIGNED"
+        return (await world.attempt(attempt)).assign_tx is not None
+
+    await set_status("OFFLINE")
+    for _ in range(5):
+        await settlement.step()
+        assert not await assigned()
+    await set_status("IDLE")
+    await world.until(settlement, assigned)
 
 
 async def test_tasks_of_a_paused_project_wait(world: World) -> None:

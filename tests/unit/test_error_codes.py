@@ -16,7 +16,8 @@ def test_codes_used_are_codes_documented() -> None:
     used = set()
     for room in ("coordinator", "provers", "verifier", "l1"):
         for path in (ROOT / room).rglob("*.py"):
-            used |= set(re.findall(r"W3B-\d{4}", path.read_text()))
+            if path.name != "error_codes.py":
+                used |= set(re.findall(r"W3B-\d{4}", path.read_text()))
     assert used == set(CODES)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from eth_abi.abi import encode as abi_encode
 from eth_account.messages import encode_typed_data
 from eth_hash.auto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
 from verifier.completeness import Completeness
-from verifier.statement import Domain, Opening, Statement, program_id, task_id
+from verifier.statement import OPENING_TYPES, Domain, Opening, Statement, program_id, task_id
 
 DOMAIN = Domain(chain_id=4690, router=bytes.fromhex("11" * 20))
 STATEMENT = Statement(7, 3, b"\x01" * 32, b"\x02" * 32, b"\x03" * 32, b"\x04" * 32, b"\x05" * 20)
@@ -94,6 +95,36 @@ def test_inputs_bind_the_whole_opening(field: str) -> None:
     others: dict[str, object] = {"completeness": Completeness(1, 2, 4, 3)}
     other = b"\x07" * 32 if field.endswith("root") else others.get(field, 9)
     assert dataclasses.replace(opening, **{field: other}).commitment() != opening.commitment()
+
+
+uint64s, uint32s = st.integers(0, 2**64 - 1), st.integers(0, 2**32 - 1)
+
+
+@given(words, words, uint64s, uint64s, uint32s, uint64s, uint32s, uint32s, uint32s, st.integers(0, 2**256 - 1))
+def test_ids_and_inputs_are_the_abis(
+    readings: bytes,
+    devices: bytes,
+    start: int,
+    end: int,
+    count: int,
+    missing: int,
+    duplicates: int,
+    late: int,
+    reordered: int,
+    project: int,
+) -> None:
+    opening = Opening(readings, devices, start, end, count, Completeness(missing, duplicates, late, reordered))
+    assert opening.commitment() == keccak(abi_encode(OPENING_TYPES, opening.words()))
+    types = ["uint256", "uint32", "uint64", "uint64"]
+    assert task_id(project, count, start, end) == keccak(abi_encode(types, [project, count, start, end]))
+
+
+@pytest.mark.parametrize("too_large", [(2**256, 1, 1, 1), (1, 2**32, 1, 1), (1, 1, 2**64, 1), (1, 1, 1, 2**64)])
+def test_what_no_type_holds_has_no_id(too_large: tuple[int, int, int, int]) -> None:
+    with pytest.raises(OverflowError):
+        task_id(*too_large)
+    with pytest.raises(OverflowError):
+        task_id(1, 1, 1, -1)
 
 
 def test_ids_bind_their_parts() -> None:

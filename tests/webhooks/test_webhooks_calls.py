@@ -16,7 +16,7 @@ from api_live import Live, project_rows
 from cli_run import Cli
 from structlog.testing import capture_logs
 
-from coordinator.ledger.tables import WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.outbox_tables import WebhookEndpointRow, WebhookMessageRow
 from verifier.errors import Conflict, InvalidInput, NotFound
 
 HOOK = "http://127.0.0.1:9/hook"

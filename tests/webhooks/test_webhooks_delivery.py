@@ -17,16 +17,16 @@ from standardwebhooks import Webhook
 from svix.webhooks import Webhook as SvixWebhook
 
 from coordinator.ledger.control_tables import AuditRow
-from coordinator.ledger.tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.outbox_tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
 from coordinator.webhooks import endpoints
 from coordinator.webhooks import receiver as receiving
 from coordinator.webhooks import sender as sender_module
 from coordinator.webhooks.backoff import Backoff
 from coordinator.webhooks.event import TASK_FAILED, TASK_FINAL
 from coordinator.webhooks.sender import GIVE_UP_SECONDS
-from coordinator.webhooks.signatures import new_secret
+from coordinator.webhooks.signatures import new_secret, public_key
 from coordinator.webhooks.ssrf import UrlPolicy
-from tests.webhooks.conftest import Desk, Receiver
+from tests.webhooks.conftest import LOOPBACK, Desk, Receiver
 from verifier.errors import InvalidInput, NotFound, Refused
 
 
@@ -424,6 +424,58 @@ async def test_a_retry_that_is_due_before_its_try_is_recorded_is_not_forgotten(
     assert row.tries == 5
 
 
+async def test_tries_that_one_commit_does_not_hold_are_recorded_by_the_next(
+    desk: Desk, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender_module, "_IDLE_SECONDS", 600.0)
+    monkeypatch.setattr(sender_module, "_BATCH", 2)
+    await desk.endpoint(f"{receiver.url}/hook")
+    messages = [each for at in range(9) for each in await desk.event(f"0x{at}")]
+
+    async def done() -> bool:
+        return {(await desk.message(each)).state for each in messages} == {"DELIVERED"}
+
+    await desk.run_until(desk.sender(per_endpoint=9), done)
+
+
+@pytest.mark.parametrize("signing", ["v1", "v1a", "both"])
+async def test_what_is_signed_ahead_verifies_too(desk: Desk, receiver: Receiver, signing: str) -> None:
+    async with desk.ledger.transaction() as session:
+        row = await endpoints.create_endpoint(
+            session, desk.ledger.clock(), LOOPBACK, project_id=1, url=f"{receiver.url}/hook", signing=signing
+        )
+    messages = [each for at in range(20) for each in await desk.event(f"0x{at}")]
+
+    async def done() -> bool:
+        return {(await desk.message(each)).state for each in messages} == {"DELIVERED"}
+
+    await desk.run_until(desk.sender(), done)
+    keys = [row.secret] if row.secret else []
+    keys += [public_key(row.signing_key)] if row.signing_key else []
+    for key in keys:
+        found = {receiving.verify(got.headers, got.body, key)["id"] for got in receiver.got}
+        assert found == set(messages)
+
+
+async def test_a_key_that_is_none_fails_its_tries_and_nothing_else(desk: Desk, receiver: Receiver) -> None:
+    broken = await desk.endpoint(f"{receiver.url}/broken")
+    await desk.endpoint(f"{receiver.url}/well")
+    async with desk.ledger.transaction() as session:
+        row = await session.get_one(WebhookEndpointRow, broken.id)
+        row.secret, row.signing_key = "", "whsk_AAAA"
+        session.add(row)
+    messages = [each for at in range(6) for each in await desk.event(f"0x{at}")]
+
+    async def ended() -> bool:
+        return {(await desk.message(each)).state for each in messages} == {"DELIVERED", "DEAD"}
+
+    await desk.run_until(desk.sender(cap=2), ended)
+    assert len(receiver.at("/well")) == 6
+    assert receiver.at("/broken") == []
+    dead = [each for each in messages if (await desk.message(each)).endpoint_id == broken.id]
+    assert {"W3B-6005" in tried.error for each in dead for tried in await desk.tries(each)} == {True}
+
+
 @pytest.mark.parametrize("form", ["seconds", "date"])
 async def test_retry_after_is_kept(desk: Desk, receiver: Receiver, form: str) -> None:
     await desk.endpoint(f"{receiver.url}/hook")
@@ -456,3 +508,30 @@ async def test_only_wanted_events_go_out_and_each_once(desk: Desk, receiver: Rec
 async def test_an_unknown_event_type_is_refused(desk: Desk, receiver: Receiver) -> None:
     with pytest.raises(InvalidInput, match="W3B-6001"):
         await desk.endpoint(receiver.url, ("w3bstream.task.finall",))
+
+
+async def test_no_pause_outlasts_a_clock_that_was_set_back(desk: Desk, receiver: Receiver) -> None:
+    """While the sender runs, and while it does not; a pause that the present clock has written stays."""
+    await desk.endpoint(f"{receiver.url}/hook")
+    receiver.answers["/hook"] = 503
+    clock, ahead = desk.ledger.clock, 7_200_000
+    desk.ledger.clock = lambda: clock() + ahead
+    (first,) = await desk.event("0xfirst")
+    slow = Backoff(pauses=(600.0,), jitter=0.0)
+
+    async def tried_twice() -> bool:
+        nonlocal ahead
+        count = len(await desk.tries(first))
+        if count == 1:
+            ahead = 0
+        return count == 2
+
+    await desk.run_until(desk.sender(backoff=slow), tried_twice)
+    row = await desk.message(first)
+    assert clock() < row.next_at <= clock() + 600_000
+
+    ahead = 7_200_000
+    (second,) = await desk.event("0xsecond")
+    ahead, receiver.answers["/hook"] = 0, 200
+    await desk.run_until_state(desk.sender(backoff=slow), second, "DELIVERED")
+    assert (await desk.message(first)) == row

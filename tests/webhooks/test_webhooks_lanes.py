@@ -35,6 +35,21 @@ def test_an_endpoint_has_its_connections_and_no_more() -> None:
     assert taken(lanes) == ["quick-4"]
 
 
+def test_the_next_of_an_endpoint_keeps_its_bounds() -> None:
+    lanes = Lanes(PER_ENDPOINT, 100)
+    lanes.add(lot("a", 3), 0.0)
+    assert lanes.next_of("b", 0.0) is None
+    first = lanes.next_of("a", 0.0)
+    assert first is not None
+    assert first[1].id == "a-0"
+    lanes.landed("a", answered=False)
+    assert lanes.next_of("a", 0.0) is not None, "one while it is silent"
+    assert lanes.next_of("a", 0.0) is None
+    lanes.landed("a", answered=True)
+    assert lanes.next_of("a", LANE_SECONDS + 1) is None, "it is to be read again"
+    assert lanes.next_of("a", 0.0) is not None
+
+
 def test_a_silent_endpoint_has_one_until_it_answers() -> None:
     lanes = Lanes(PER_ENDPOINT, 100)
     lanes.add(lot("slow", 10), 0.0)

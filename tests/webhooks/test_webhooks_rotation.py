@@ -7,8 +7,8 @@ import asyncio
 
 import pytest
 
+from coordinator.ledger.outbox_tables import WebhookEndpointRow
 from coordinator.ledger.store import Ledger
-from coordinator.ledger.tables import WebhookEndpointRow
 from coordinator.webhooks import endpoints, receiver, signatures
 from coordinator.webhooks.outbox import keys_of
 from tests.webhooks.conftest import LOOPBACK, Desk, Receiver

@@ -282,8 +282,8 @@ async def test_a_connection_that_is_used_again_stays_where_it_was(
     client = GuardedClient(LOOPBACK, resolve=rebinding, tls=trusting)
     for _ in range(3):
         assert (await client.post(f"https://hooks.example:{port}/", b"{}", {})).status == 200
-    assert client._connections is not None
-    client._connections.opened -= LOOPBACK.reuse_seconds
+    ((connection,),) = client._resting.values()
+    connection.opened -= LOOPBACK.reuse_seconds
     with pytest.raises(Refused, match="W3B-6002"):
         await client.post(f"https://hooks.example:{port}/", b"{}", {})
     assert len(hits) == 3

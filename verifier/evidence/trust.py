@@ -31,9 +31,10 @@ _FINALITY = {
     "single-producer": "one producer makes all blocks and says that this one is final",
     "rpc-finalized": "the chain's own `finalized` tag, as the service's RPC server told it",
     "rpc-depth": "so many blocks were on top of it as the service's operator finds enough",
-    "bls": "the chain's delegates signed it",
+    "bls": "the file says that the chain's delegates signed it, and holds no signature of theirs",
 }
-_NOT_PRODUCTION = ("", "single-producer")
+_NOT_PRODUCTION = ("", "single-producer", "bls")
+"""Nobody's word, one producer's, and what could be checked but is not in the file: nobody need take that on trust."""
 
 
 def _hex_of(length: int) -> Any:

@@ -11,7 +11,7 @@ from coordinator.access.audit import Act, append
 from coordinator.explorer.access import Viewer
 from coordinator.explorer.page import Page, peer_of, require_found, surroundings, text_parameter, viewer_of, wants_json
 from coordinator.explorer.queries import webhooks
-from coordinator.ledger.tables import WebhookMessageRow
+from coordinator.ledger.outbox_tables import WebhookMessageRow
 from coordinator.webhooks import endpoints
 from verifier.errors import InvalidInput
 

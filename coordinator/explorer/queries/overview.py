@@ -13,18 +13,9 @@ from coordinator.explorer.access import Viewer
 from coordinator.explorer.queries import tasks as task_lists
 from coordinator.explorer.queries.provers import percentile
 from coordinator.explorer.queries.tasks import TaskFilter
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookEndpointRow, WebhookMessageRow
 from coordinator.ledger.stages import STAGES, Step, stage_lengths
-from coordinator.ledger.tables import (
-    AttemptRow,
-    OutboxTxRow,
-    ProverRow,
-    ReadingRow,
-    StreamCursorRow,
-    TaskEventRow,
-    TaskRow,
-    WebhookEndpointRow,
-    WebhookMessageRow,
-)
+from coordinator.ledger.tables import AttemptRow, ProverRow, ReadingRow, StreamCursorRow, TaskEventRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
 
 MINUTE = 60_000

@@ -12,16 +12,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from coordinator.explorer.access import Viewer
 from coordinator.explorer.queries import transactions
 from coordinator.explorer.queries.task import statement_digest
-from coordinator.ledger.tables import (
-    AttemptRow,
-    DeviceRow,
-    OutboxTxRow,
-    ProjectRow,
-    ProverRow,
-    TaskRow,
-    WebhookEndpointRow,
-    WebhookMessageRow,
-)
+from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.tables import AttemptRow, DeviceRow, ProjectRow, ProverRow, TaskRow
 from verifier.statement import Domain
 
 SHOWN = 10

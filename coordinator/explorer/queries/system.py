@@ -12,7 +12,8 @@ from coordinator.explorer.access import Viewer
 from coordinator.explorer.queries.provers import line as prover_line
 from coordinator.explorer.queries.transactions import line as transaction_line
 from coordinator.ledger.control_tables import AuditRow, CoordinatorRow, LeadershipRow
-from coordinator.ledger.tables import DeviceRow, NonceRow, OutboxTxRow, ProverRow
+from coordinator.ledger.outbox_tables import NonceRow, OutboxTxRow
+from coordinator.ledger.tables import DeviceRow, ProverRow
 
 ACTS_SHOWN = 50
 SHOWN = 50

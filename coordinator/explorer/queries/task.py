@@ -15,8 +15,9 @@ from coordinator.explorer.queries import transactions, webhooks
 from coordinator.explorer.queries.tasks import COUNTED, project_names
 from coordinator.explorer.waits import AttemptSituation, Situation, TxSituation
 from coordinator.ledger.history_tables import RerunRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.stages import STAGES, Step, stage_lengths
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, ProjectRow, ProverRow, TaskEventRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, ProjectRow, ProverRow, TaskEventRow, TaskRow
 from coordinator.ledger.transitions import LIVE_ATTEMPT_STATES, TERMINAL_TASK_STATES, AttemptState, TaskState
 from verifier.errors import W3bstreamError
 from verifier.outputs import decode_outputs

@@ -12,7 +12,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from coordinator.api.paging import make_token, read_token
 from coordinator.explorer.access import Viewer
 from coordinator.ledger.history_tables import TxEventRow
-from coordinator.ledger.tables import AttemptRow, OutboxTxRow, TaskRow
+from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.tables import AttemptRow, TaskRow
 
 PAGE_SIZE = 50
 EVENTS_SHOWN = 100

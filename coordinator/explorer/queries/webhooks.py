@@ -12,7 +12,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.api.paging import make_token, read_token
 from coordinator.explorer.access import Viewer
-from coordinator.ledger.tables import TaskRow, WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.outbox_tables import WebhookDeliveryRow, WebhookEndpointRow, WebhookMessageRow
+from coordinator.ledger.tables import TaskRow
 from coordinator.webhooks.event import EVENT_TYPES
 
 PAGE_SIZE = 50

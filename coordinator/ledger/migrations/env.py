@@ -9,7 +9,7 @@ from sqlalchemy import create_engine
 from sqlmodel import SQLModel
 from sqlmodel.sql.sqltypes import AutoString
 
-from coordinator.ledger import control_tables, history_tables, tables  # noqa: F401  (registers the tables)
+from coordinator.ledger import control_tables, history_tables, outbox_tables, tables  # noqa: F401  (registers the tables)
 
 
 def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:

@@ -670,6 +670,80 @@ class Status(_message.Message):
 Global___Status: _TypeAlias = Status  # noqa: Y015
 
 @_typing.final
+class PruneLedgerRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OLDER_THAN_SECONDS_FIELD_NUMBER: _builtins.int
+    ACT_FIELD_NUMBER: _builtins.int
+    older_than_seconds: _builtins.int
+    """What was over so long ago; a day at least."""
+    act: _builtins.bool
+    """Whether to do it; else it is counted only."""
+    def __init__(
+        self,
+        *,
+        older_than_seconds: _builtins.int = ...,
+        act: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act", b"act", "older_than_seconds", b"older_than_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PruneLedgerRequest: _TypeAlias = PruneLedgerRequest  # noqa: Y015
+
+@_typing.final
+class PruneLedgerResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Pruned(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        WHAT_FIELD_NUMBER: _builtins.int
+        ROWS_FIELD_NUMBER: _builtins.int
+        what: _builtins.str
+        """Such as "earlier statuses of provers"."""
+        rows: _builtins.int
+        """How many rows it is about, or was."""
+        def __init__(
+            self,
+            *,
+            what: _builtins.str = ...,
+            rows: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["rows", b"rows", "what", b"what"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PRUNED_FIELD_NUMBER: _builtins.int
+    ACTED_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    acted: _builtins.bool
+    """Whether it was done."""
+    has_more: _builtins.bool
+    """The call's time was up: call again."""
+    @_builtins.property
+    def pruned(self) -> _containers.RepeatedCompositeFieldContainer[Global___PruneLedgerResponse.Pruned]: ...
+    def __init__(
+        self,
+        *,
+        pruned: _abc.Iterable[Global___PruneLedgerResponse.Pruned] | None = ...,
+        acted: _builtins.bool = ...,
+        has_more: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acted", b"acted", "has_more", b"has_more", "pruned", b"pruned"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PruneLedgerResponse: _TypeAlias = PruneLedgerResponse  # noqa: Y015
+
+@_typing.final
 class GetChallengeRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

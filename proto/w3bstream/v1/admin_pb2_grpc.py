@@ -80,6 +80,11 @@ class AdminServiceStub:
                 request_serializer=w3bstream_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
                 response_deserializer=w3bstream_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
                 _registered_method=True)
+        self.PruneLedger = channel.unary_unary(
+                '/w3bstream.v1.AdminService/PruneLedger',
+                request_serializer=w3bstream_dot_v1_dot_admin__pb2.PruneLedgerRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_admin__pb2.PruneLedgerResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/w3bstream.v1.AdminService/GetStatus',
                 request_serializer=w3bstream_dot_v1_dot_admin__pb2.GetStatusRequest.SerializeToString,
@@ -154,6 +159,13 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PruneLedger(self, request, context):
+        """Forgets what is old and no proof, no check and no later decision reads; by default it only counts. Scope admin.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Says how each part stands. Any valid key.
         """
@@ -208,6 +220,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListAudit,
                     request_deserializer=w3bstream_dot_v1_dot_admin__pb2.ListAuditRequest.FromString,
                     response_serializer=w3bstream_dot_v1_dot_admin__pb2.ListAuditResponse.SerializeToString,
+            ),
+            'PruneLedger': grpc.unary_unary_rpc_method_handler(
+                    servicer.PruneLedger,
+                    request_deserializer=w3bstream_dot_v1_dot_admin__pb2.PruneLedgerRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_admin__pb2.PruneLedgerResponse.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -459,6 +476,33 @@ class AdminService:
             '/w3bstream.v1.AdminService/ListAudit',
             w3bstream_dot_v1_dot_admin__pb2.ListAuditRequest.SerializeToString,
             w3bstream_dot_v1_dot_admin__pb2.ListAuditResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PruneLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.AdminService/PruneLedger',
+            w3bstream_dot_v1_dot_admin__pb2.PruneLedgerRequest.SerializeToString,
+            w3bstream_dot_v1_dot_admin__pb2.PruneLedgerResponse.FromString,
             options,
             channel_credentials,
             insecure,

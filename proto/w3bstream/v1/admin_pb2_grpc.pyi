@@ -51,6 +51,8 @@ class AdminServiceStub:
     """Gives a project a quota of its own, or the installation's default again. Scope admin."""
     ListAudit: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]
     """Lists privileged acts, newest first. Scope admin."""
+    PruneLedger: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PruneLedgerRequest, _admin_pb2.PruneLedgerResponse]
+    """Forgets what is old and no proof, no check and no later decision reads; by default it only counts. Scope admin."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.Status]
     """Says how each part stands. Any valid key."""
 
@@ -77,6 +79,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Gives a project a quota of its own, or the installation's default again. Scope admin."""
     ListAudit: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListAuditRequest, _admin_pb2.ListAuditResponse]  # type: ignore[assignment]
     """Lists privileged acts, newest first. Scope admin."""
+    PruneLedger: _aio.UnaryUnaryMultiCallable[_admin_pb2.PruneLedgerRequest, _admin_pb2.PruneLedgerResponse]  # type: ignore[assignment]
+    """Forgets what is old and no proof, no check and no later decision reads; by default it only counts. Scope admin."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatusRequest, _admin_pb2.Status]  # type: ignore[assignment]
     """Says how each part stands. Any valid key."""
 
@@ -154,6 +158,14 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListAuditResponse, _abc.Awaitable[_admin_pb2.ListAuditResponse]]:
         """Lists privileged acts, newest first. Scope admin."""
+
+    @_abc_1.abstractmethod
+    def PruneLedger(
+        self,
+        request: _admin_pb2.PruneLedgerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.PruneLedgerResponse, _abc.Awaitable[_admin_pb2.PruneLedgerResponse]]:
+        """Forgets what is old and no proof, no check and no later decision reads; by default it only counts. Scope admin."""
 
     @_abc_1.abstractmethod
     def GetStatus(
