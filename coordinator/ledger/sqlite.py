@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import URL, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from verifier.errors import InvalidInput
+
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=20000")
 READ_ONLY = "w3b_read_only"
 
@@ -35,7 +37,9 @@ class Sqlite:
         return self._clock()
 
     def coded(self, error: BaseException) -> Exception | None:
-        """No error of SQLite has a code of its own."""
+        """W3B-3025 for a number that SQLite cannot hold; its other errors have no code of their own."""
+        if isinstance(error, OverflowError) and "SQLite INTEGER" in str(error):
+            return InvalidInput("W3B-3025", "a value is out of range")
         return None
 
     async def listen(self, heard: Callable[[], None]) -> None:

@@ -13,10 +13,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlmodel import SQLModel, select
 
+from coordinator.ledger.bulk import TASKS
 from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookEndpointRow
 from coordinator.ledger.outboxes import enqueue_tx, enqueue_webhooks
 from coordinator.ledger.store import Ledger, get_task, move_attempt, move_task, record_late_report
@@ -29,7 +31,9 @@ from coordinator.ledger.transitions import (
     TaskState,
     mermaid,
 )
-from verifier.errors import Conflict, NotFound
+from verifier.errors import Conflict, InvalidInput, NotFound
+
+OF_PROJECT = sqlalchemy.select(TASKS.c.id).where(TASKS.c.project_id == sqlalchemy.bindparam("at"))
 
 
 @pytest.fixture
@@ -141,6 +145,16 @@ async def test_a_transaction_that_raises_leaves_nothing(ledger: Ledger) -> None:
             await get_task(session, "0x02")
     async with ledger.reading() as session:
         assert (await session.exec(select(TaskRow))).all() == []
+
+
+async def test_a_number_that_no_ledger_can_hold_is_refused(ledger: Ledger) -> None:
+    """A caller may ask for project 2^63: that is the caller's mistake, not an incident."""
+    for number in (2**63, -(2**63) - 1):
+        with pytest.raises(InvalidInput, match="W3B-3025"):
+            async with ledger.reading() as session:
+                await session.exec(select(TaskRow).where(TaskRow.project_id == number))
+        with pytest.raises(InvalidInput, match="W3B-3025"):
+            await ledger.read(lambda connection, at=number: connection.execute(OF_PROJECT, {"at": at}).all())  # type: ignore[misc]
 
 
 async def test_a_late_report_is_recorded_and_changes_nothing(ledger: Ledger) -> None:
