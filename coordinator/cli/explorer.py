@@ -16,7 +16,6 @@ import typer
 from coordinator.cli import session
 from coordinator.cli.options import ApiKey, Json, certificate, home, key_of, target_of, trusted
 from coordinator.cli.output import console, print_json
-from coordinator.settings import is_loopback_host
 from verifier.errors import Denied, InvalidInput, Unavailable
 
 app = typer.Typer(no_args_is_help=True, help="The explorer's pages, in a browser.")
@@ -67,6 +66,8 @@ def _secret(api_key: str | None, *, is_ours: bool) -> str:
 
 def _require_private(address: str, *, is_ours: bool) -> None:
     """Raises InvalidInput (W3B-7016) for a URL over which a key would travel readable."""
+    from coordinator.settings import is_loopback_host
+
     parts = urllib.parse.urlsplit(address)
     if parts.scheme == "https" or (parts.scheme == "http" and (is_ours or is_loopback_host(parts.hostname or ""))):
         return

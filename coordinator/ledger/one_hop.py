@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.pool import NullPool
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.prepared import PreparedConnection
+from coordinator.ledger.prepared import PreparedConnection, told
 
 Result = TypeVar("Result")
 BUSY, LOCKED = sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED
@@ -156,8 +156,8 @@ class AtOnce:
             raise BusyError
         try:
             return _whole(self._connection(), work, begin, synced=True)
-        except (sqlite3.OperationalError, OperationalError) as error:
-            if getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF in (LOCKED, BUSY):
+        except OperationalError as error:
+            if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF in (LOCKED, BUSY):
                 raise BusyError from error
             raise
         finally:
@@ -165,9 +165,10 @@ class AtOnce:
 
     def _connection(self) -> sqlite3.Connection:
         if self._raw is None:
-            self._raw = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            raw = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             for pragma in self._pragmas:
-                self._raw.execute(f"PRAGMA {pragma}")
+                _say(raw, f"PRAGMA {pragma}")
+            self._raw = raw
         return self._raw
 
     def close(self) -> None:
@@ -182,10 +183,10 @@ def _whole(connection: Any, work: Callable[[Connection], Result], begin: str, sy
     if not synced:
         connection.execute("PRAGMA synchronous=NORMAL")
     try:
-        connection.execute(begin)
+        _say(connection, begin)
         try:
             result = _over(connection, work)
-            connection.execute("COMMIT")
+            _say(connection, "COMMIT")
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -194,3 +195,11 @@ def _whole(connection: Any, work: Callable[[Connection], Result], begin: str, sy
         if not synced:
             connection.execute("PRAGMA synchronous=FULL")
     return result
+
+
+def _say(connection: Any, text: str) -> None:
+    """Run a statement. Raises SQLAlchemy's errors, as the work does: whoever waits for room or a lock knows those."""
+    try:
+        connection.execute(text)
+    except sqlite3.Error as error:
+        raise told(error, text) from error

@@ -279,7 +279,7 @@ class PreparedConnection:
             cursor = self._raw.execute(text, values)
             rows = prepared.rows(cursor) if cursor.description is not None else []
         except sqlite3.Error as error:
-            raise _told(error, text) from error
+            raise told(error, text) from error
         return _Result(rows, cursor.rowcount)
 
     def _many(self, prepared: _Statement, parameters: Sequence[Parameters]) -> _Result:
@@ -294,10 +294,11 @@ class PreparedConnection:
             for each in values:  # the driver gives no rows back for many at once
                 rows += prepared.rows(self._raw.execute(text, each))
         except sqlite3.Error as error:
-            raise _told(error, text) from error
+            raise told(error, text) from error
         return _Result(rows, len(rows))
 
 
-def _told(error: sqlite3.Error, text: str) -> BaseException:
-    """The driver's error as SQLAlchemy tells it, without the parameters: they may hold what no log should."""
+def told(error: sqlite3.Error, text: str) -> BaseException:
+    """The driver's error at the statement `text` as SQLAlchemy tells it, without the parameters: they may hold what no
+    log should."""
     return DBAPIError.instance(text, {}, error, sqlite3.Error, hide_parameters=True, dialect=_DIALECT)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from coordinator.ledger.one_hop import AtOnce, BusyError
 from coordinator.ledger.store import Ledger
@@ -97,3 +98,29 @@ async def test_at_once_does_not_sync(ledger: Ledger) -> None:
 
     assert await ledger.read(setting, brief=True) == 1
     assert await ledger.read(setting) == 2
+
+
+@pytest.mark.parametrize("way", [{}, {"synced": False, "brief": True}], ids=["a thread's", "at once"])
+async def test_a_full_disk_is_told_as_sqlalchemy_tells_it(ledger: Ledger, way: dict[str, bool]) -> None:
+    """Those who wait for room catch SQLAlchemy's error, wherever in the step the driver's came up."""
+
+    def work(connection: Connection) -> None:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        text = "x" * 100_000
+        connection.execute(insert(PROJECTS).values(id=1, name=text, owner_key_id="key", version=0, created_at=1))
+
+    with pytest.raises(OperationalError, match="full"):
+        await ledger.write(work, **way)
+
+
+async def test_a_failed_commit_is_told_as_sqlalchemy_tells_it(ledger: Ledger) -> None:
+    def work(connection: Connection) -> None:
+        connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        connection.exec_driver_sql("CREATE TABLE a (id INTEGER PRIMARY KEY)")
+        connection.exec_driver_sql("CREATE TABLE b (a INTEGER REFERENCES a (id) DEFERRABLE INITIALLY DEFERRED)")
+        connection.exec_driver_sql("INSERT INTO b VALUES (1)")
+
+    for way in ({}, {"synced": False, "brief": True}):
+        with pytest.raises(IntegrityError):
+            await ledger.write(work, **way)
