@@ -9,6 +9,8 @@ import aiohttp
 import pytest
 from explorer_visits import addresses, as_page, bearer, json_of
 
+from coordinator.ledger.store import move_task
+from coordinator.ledger.transitions import TaskState
 from tests.explorer_basics import FINAL_BLOCK, HEAD
 from tests.explorer_world import World
 
@@ -37,6 +39,20 @@ async def test_accept_header_asks_for_json_at_the_same_address(world: World, htt
         first = await by_header.json()
     async with http.get(f"{world.url}/tasks.json", headers=bearer()) as by_suffix:
         assert await by_suffix.json() == first
+
+
+async def test_the_overview_is_never_older_than_the_last_commit(world: World, http: aiohttp.ClientSession) -> None:
+    """A live page asks once for each commit: figures from before it would stay there until the next one."""
+
+    async def received() -> int:
+        async with http.get(f"{world.url}{json_of('/')}", headers=bearer()) as answer:
+            return int((await answer.json())["counts"]["RECEIVED"])
+
+    before = await received()
+    task, ledger = world.seed.tasks["RECEIVED"], world.ledger
+    async with ledger.transaction() as session:
+        await move_task(session, ledger.clock(), task, TaskState.CANCELLED, reason="no longer wanted")
+    assert await received() == before - 1
 
 
 async def test_pages_send_strict_headers(world: World, http: aiohttp.ClientSession) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from dataclasses import asdict
 from typing import Any
 
@@ -15,31 +16,40 @@ from coordinator.explorer.queries import overview, provers, search, system, task
 from coordinator.explorer.surroundings import Surroundings
 from verifier.statement import Domain
 
-FRESH_SECONDS = 1.0
-"""How long the overview's figures are shown before they are read again, however many look at them."""
+FRESH_SECONDS = 0.5
+"""The overview's figures are read no sooner again, however many look at them; who asks after a commit waits so long."""
 STRIP_MS = 3_600_000
 NEWEST = 12
 MAX_KEPT = 32
 
 
 class Overviews:
-    """The figures of the overview, read at most once a second for all who may see the same."""
+    """The figures of the overview, read at most twice a second for all who may see the same.
+
+    None are older than the last commit that was heard of: a live page asks once for each, and would keep what it got.
+    """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[int | None, frozenset[str]], tuple[float, dict[str, Any]]] = {}
-        self._one = asyncio.Lock()
+        self._kept: dict[tuple[int | None, frozenset[str]], tuple[float, int, dict[str, Any]]] = {}
+        self._turns: defaultdict[tuple[int | None, frozenset[str]], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def get(self, around: Surroundings, viewer: Viewer) -> dict[str, Any]:
         """The data of the page for a viewer."""
         key = (viewer.project_id, viewer.scopes)
-        async with self._one:
-            kept = self._kept.get(key)
-            if kept is None or time.monotonic() - kept[0] >= FRESH_SECONDS:
-                if len(self._kept) >= MAX_KEPT:
-                    self._kept.clear()
-                kept = (time.monotonic(), await _figures(around, viewer))
-                self._kept[key] = kept
-            return kept[1]
+        async with self._turns[key]:
+            if key in self._kept:
+                read_at, commits, data = self._kept[key]
+                left = read_at + FRESH_SECONDS - time.monotonic()
+                if left > 0:
+                    if commits == around.ledger.commits:
+                        return data
+                    await asyncio.sleep(left)
+            elif len(self._kept) >= MAX_KEPT:
+                self._kept.clear()
+            commits = around.ledger.commits
+            data = await _figures(around, viewer)
+            self._kept[key] = (time.monotonic(), commits, data)
+            return data
 
 
 OVERVIEWS = web.AppKey("overviews", Overviews)
