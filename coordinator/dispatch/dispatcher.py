@@ -60,8 +60,10 @@ log = structlog.get_logger(__name__)
 START_GRACE_MS = 120_000
 """After a restart, an assignment that is not proving yet waits so long for its worker to come up."""
 POOL_RETRY_SECONDS = 10.0
-LEAST_PAUSE_SECONDS = 0.001
-"""Between two rounds, so that reports that come together are taken together."""
+LONG_ROUND_SECONDS = 0.0025
+"""A round that took longer had much to do, and its like follows: reports that come together are taken together."""
+GATHER_SECONDS = 0.004
+"""Pause after such a round. Any other is followed at once."""
 STOP_SECONDS = 10.0
 THOROUGH_SECONDS = 30.0
 """How often a round looks at every task's accounts, not only at those that moved."""
@@ -317,7 +319,7 @@ class Dispatcher:
     async def _make_rounds(self) -> None:
         pause = self._limits.heartbeat_ms / 2000
         while not self._stopping:
-            seen, written = self._ledger.commits, self._rounds.written
+            seen, written, began = self._ledger.commits, self._rounds.written, time.monotonic()
             self._stirred.clear()
             try:
                 await self.round()
@@ -325,7 +327,7 @@ class Dispatcher:
             except Exception:  # whatever broke it off (a locked database, say), the next round begins from the ledger
                 log.exception("round broken off")
                 await asyncio.sleep(pause)
-            await asyncio.sleep(LEAST_PAUSE_SECONDS)
+            await asyncio.sleep(GATHER_SECONDS if time.monotonic() - began > LONG_ROUND_SECONDS else 0)
             if not self._stopping:
                 await self._wait_for_news(seen, pause)
 
