@@ -121,7 +121,7 @@ class WholeSteps:
         connection = await self._engine.connect()
         try:
             return connection, (await connection.get_raw_connection()).driver_connection
-        except BaseException:
+        except BaseException:  # also a cancellation: nobody else would give it back
             await asyncio.shield(connection.close())
             raise
 
