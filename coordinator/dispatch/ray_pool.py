@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import structlog
 
@@ -80,6 +80,8 @@ class _Actor:
     """Sent and not reported, by attempt."""
     calls: int = 0
     quick_deaths: int = 0
+    ended_here: bool = False
+    """This process ends it: nothing that it holds is why it dies."""
     living: asyncio.Task[None] | None = None
     """Starts, asks and restarts it."""
     stirred: asyncio.Event = field(default_factory=asyncio.Event)
@@ -143,7 +145,7 @@ class RayPool:
                     actor.living.cancel()
                     await asyncio.gather(actor.living, return_exceptions=True)
                 actor.handle = None  # nobody is left to be told that it is to end
-                actor.quick_deaths = -1  # what it held is not why
+                actor.ended_here = True
                 self._bury(actor, Unavailable("W3B-4083", "Ray ended under its workers"))
             await asyncio.to_thread(stop_ray)
             await self._started_again()
@@ -182,7 +184,7 @@ class RayPool:
             if actor.living is not None:
                 actor.living.cancel()
                 await asyncio.gather(actor.living, return_exceptions=True)
-            actor.quick_deaths = -1  # this death is ours: nothing that it held is why
+            actor.ended_here = True
             self._bury(actor, Unavailable("W3B-4083", "the worker was dismissed"))
 
     async def room(self, kinds: Sequence[str]) -> Mapping[str, int]:
@@ -214,8 +216,10 @@ class RayPool:
                 await self._prepare(actor)
                 await self._ask(actor)
             except Exception as error:  # Ray's errors for a dead actor share no useful base with those of a lost node
+                of_itself = not actor.ended_here
                 self._bury(actor, error)
-            actor.quick_deaths = 0 if time.monotonic() - began > STEADY_SECONDS else actor.quick_deaths + 1
+            is_quick = of_itself and time.monotonic() - began <= STEADY_SECONDS
+            actor.quick_deaths = actor.quick_deaths + 1 if is_quick else 0
             pause = FIRST_RESTART_SECONDS * 2 ** min(actor.quick_deaths - 1, 10) if actor.quick_deaths else 0.0
             await asyncio.sleep(min(MOST_RESTART_SECONDS, pause))
 
@@ -253,7 +257,7 @@ class RayPool:
         )
         self._events.put(Stirred(actor.spec.id))
 
-    async def _ask(self, actor: _Actor) -> None:
+    async def _ask(self, actor: _Actor) -> NoReturn:
         """Ping until a ping fails or stays out; while one is late the worker is not heard of."""
         while True:
             async with asyncio.timeout(self._silence_seconds):
@@ -280,10 +284,10 @@ class RayPool:
         told = str(error).strip().splitlines() or [f"no answer within {self._silence_seconds:g} s"]
         reason = f"{type(error).__name__}: {told[0][:300]}"
         lost = [*actor.sent.values(), *actor.waiting]
-        is_suspect = len(actor.sent) == 1 and actor.quick_deaths >= 0
+        is_suspect = len(actor.sent) == 1 and not actor.ended_here
         cause = error if isinstance(error, W3bstreamError) else Unavailable("W3B-4083", reason)
         actor.state = Worker(actor.spec.id, actor.spec.kind, ready=False, heard_at=0, error=cause)
-        actor.handle, actor.sent, actor.calls = None, {}, 0
+        actor.handle, actor.sent, actor.calls, actor.ended_here = None, {}, 0, False
         actor.waiting.clear()
         self._events.put(Stirred(actor.spec.id))
         for work in lost:
@@ -373,7 +377,7 @@ class RayPool:
         if actor.sent.pop(attempt_id, None) is None:
             return
         actor.state = replace(actor.state, ready=False)
-        actor.quick_deaths = -1  # this death is ours: no pause follows it
+        actor.ended_here = True
         ray.kill(actor.handle, no_restart=True)
         actor.stirred.set()
 

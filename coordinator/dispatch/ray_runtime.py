@@ -89,7 +89,8 @@ def take_back_sigterm() -> None:
     """Give SIGTERM back to the handler that Python had for it. Call it in the main thread; elsewhere it does nothing.
 
     Ray's C++ core takes the signal when it starts. Its handler prints a stack trace, calls the former one, and aborts
-    the process three seconds later, in the middle of an orderly end.
+    the process three seconds later, in the middle of an orderly end. For a signal that comes before this call, the
+    former handler has to take that alarm back (`coordinator.service.service.end_at_signals`).
     """
     handler = signal.getsignal(signal.SIGTERM)
     if handler is None or threading.current_thread() is not threading.main_thread():

@@ -319,11 +319,24 @@ class Service:
         log.info("service_stopped")
 
 
-async def _serve(settings: Settings) -> None:
+def end_at_signals() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set, for the running loop of the main thread."""
     ending = asyncio.Event()
+
+    def end() -> None:
+        # While Ray starts, its C++ core has SIGTERM: it passes the signal on to us and sets an alarm that aborts the
+        # process three seconds later. An orderly end may take longer.
+        signal.alarm(0)
+        ending.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, ending.set)
+        loop.add_signal_handler(number, end)
+    return ending
+
+
+async def _serve(settings: Settings) -> None:
+    ending = end_at_signals()
     service = Service(settings)
     starting = asyncio.create_task(service.start())
     waiting = asyncio.create_task(ending.wait())

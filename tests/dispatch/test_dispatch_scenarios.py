@@ -16,6 +16,7 @@ import psutil
 import pytest
 from dispatch_world import FAST, Chain, Service, World, background
 
+from coordinator.dispatch import ray_pool
 from coordinator.dispatch.inline_pool import InlinePool
 from coordinator.dispatch.ray_pool import RayPool
 from coordinator.dispatch.ray_runtime import SOURCE_ROOT
@@ -87,6 +88,36 @@ async def test_worker_death(world: World, service: Service, pool: RayPool) -> No
     nodes = {row.node for row in (await world.prover_rows()).values()}
     assert len(nodes) == 2
     assert not any(node.endswith(f"/{pid}") for node in nodes)
+
+
+async def test_worker_death_after_ray_came_back(
+    world: World, service: Service, pool: RayPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When Ray ended under the workers and was started again, the next worker that dies by itself is told as any other:
+    its attempt counts."""
+    whole = True
+    monkeypatch.setattr(ray_pool, "cluster_whole", lambda: whole)
+    monkeypatch.setattr(ray_pool, "stop_ray", lambda: None)  # the tests beside this one go on with it
+    await service.start(pool, SLACK)
+    await all_idle(world)
+    former = {worker.node for worker in pool.workers()}
+
+    async def ended() -> bool:
+        return not any(worker.ready for worker in pool.workers())
+
+    async def came_back() -> bool:
+        return all(worker.ready and worker.node not in former for worker in pool.workers())
+
+    whole = False
+    await world.until(ended, 60)
+    whole = True
+    await world.until(came_back, 60)
+    await all_idle(world)
+    world.behave("once:hang")
+    name = await world.task()
+    os.kill(await proving_pid(world), signal.SIGKILL)
+    await world.reach(name, "SATISFIED", 60)
+    assert await one_proof(world, name) == ("LOST", "W3B-4082")
 
 
 async def test_worker_frozen(world: World, service: Service, pool: RayPool) -> None:
@@ -162,6 +193,24 @@ async def test_drain(world: World, service: Service, pool: RayPool) -> None:
         assert {attempt.prover_id for attempt in await world.attempts(name)} == {"test.hash-1"}
     await world.drain("test.hash-0", drain=False)
     await all_idle(world)
+
+
+def test_sigterm_while_ray_starts(tmp_path: Path) -> None:
+    """SIGTERM that comes while Ray still has the signal ends the service in order, however long that takes."""
+    process = subprocess.Popen(
+        [sys.executable, str(HERE / "signalled_process.py"), str(tmp_path)],
+        cwd=SOURCE_ROOT,
+        env=os.environ | {"PYTHONPATH": str(SOURCE_ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "started\n"
+    process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "SIGTERM received" in errors, "the signal was Ray's"
 
 
 def listeners(process: psutil.Process) -> Iterator[tuple[str, str, int]]:

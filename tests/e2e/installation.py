@@ -143,7 +143,7 @@ class Installation:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
-        assert status == 0, self.output.read_text()[-4000:]
+        assert status == 0, f"ended with {status}: {self.output.read_text()[-4000:]}"
         self._require_gone(children, PART_SECONDS)
         for each in self._lingering:
             with suppress(psutil.NoSuchProcess):  # psutil looks whether it is still the same process
