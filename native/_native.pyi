@@ -1,7 +1,9 @@
 """The Rust accelerator: bytes and plain values in, bytes and plain values out. The GIL is released while it works."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+
+from typing_extensions import Buffer
 
 # --- EVM (native/evm) ---
 
@@ -270,7 +272,7 @@ class Chain:
     def view_of(self, executed: ExecutedBlock) -> StateView:
         """The state after a block that was executed on the head and not appended."""
 
-# --- Groth16 over BN254 (native/groth16) ---
+# --- Groth16 over BN254 and BLS12-381 (native/groth16) ---
 
 class Groth16Error(Exception):
     """Set-up, proving or verification failed. `args` is (kind, message); kind is `malformed`, `unsatisfied`,
@@ -279,7 +281,8 @@ class Groth16Error(Exception):
     args: tuple[str, str]
 
 class Groth16Key:
-    """A proving key with its constraint system and contribution log; immutable, safe to share between threads.
+    """A proving key of our own making, over BN254, with its constraint system and contribution log; immutable, safe to
+    share between threads.
 
     `threads` is the number of worker threads of one call, 0 for one a core. `progress` is called with a stage and the
     fraction done; an exception that it raises stops the work and comes out.
@@ -314,6 +317,19 @@ class Groth16Key:
 
         `witness` holds every wire, 32 bytes little-endian each, below r. Raises Groth16Error: `unsatisfied` names the
         first broken constraint; `malformed`, `no-contribution`, `random`."""
+    def prove_wtns(
+        self, wtns: bytes, threads: int = 0, progress: Callable[[str, float], object] | None = None
+    ) -> tuple[bytes, list[tuple[str, float]]]:
+        """`prove` for the witness in an iden3 `.wtns` file (version 2). Also `malformed` for another field or count."""
+    @staticmethod
+    def from_zkey(
+        source: bytes | str | os.PathLike[str], r1cs: bytes | None = None, threads: int = 0
+    ) -> Groth16ImportedKey:
+        """A key that snarkjs made, from a `.zkey` file's bytes or path; the curve is the file's, BN254 or BLS12-381.
+
+        Every length, index, value and point is checked (curve and subgroup) before it is kept; who contributed is not:
+        that is for `snarkjs zkey verify`. A `.zkey` holds two of the three matrices, so without its `r1cs` a broken
+        constraint cannot be named. Raises Groth16Error: `io`, `malformed` (also for an `r1cs` that is not the key's)."""
     def verifying_key_abi(self) -> bytes:
         """The verifying key's ABI encoding, docs/reference/encodings.md §4."""
     def zkey(self) -> bytes:
@@ -342,12 +358,174 @@ class Groth16Key:
     def contributions(self) -> int:
         """Number of phase-2 contributions."""
 
-def groth16_verify(verifying_key: bytes, signals: bytes, proof: bytes) -> bool:
-    """Whether a 256-byte proof proves `signals` (32 bytes big-endian each) under an ABI-encoded verifying key.
+class Groth16ImportedKey:
+    """A proving key that came as a `.zkey`; immutable, safe to share between threads. `Groth16Key.from_zkey` makes it.
+
+    Encodings: a scalar has 32 bytes; a coordinate 32 bytes on BN254, 48 on BLS12-381; big-endian; G2 coordinates with the
+    imaginary part first (EIP-197 for BN254, ZCash's uncompressed points for BLS12-381). `threads` and `progress` as in
+    `Groth16Key`.
+    """
+
+    def prove(
+        self, witness: bytes, threads: int = 0, progress: Callable[[str, float], object] | None = None
+    ) -> tuple[bytes, list[tuple[str, float]]]:
+        """A proof (a, b, c: 256 bytes on BN254, 384 on BLS12-381) and the seconds of each stage.
+
+        `witness` holds every wire, 32 bytes little-endian each, below r. The proof was verified before it is returned.
+        Raises Groth16Error: `unsatisfied`, which names the first broken constraint if the key has its r1cs;
+        `malformed`, `no-contribution`, `random`."""
+    def prove_wtns(
+        self, wtns: bytes, threads: int = 0, progress: Callable[[str, float], object] | None = None
+    ) -> tuple[bytes, list[tuple[str, float]]]:
+        """`prove` for the witness in an iden3 `.wtns` file (version 2). Also `malformed` for another field or count."""
+    def verifying_key(self) -> bytes:
+        """On BN254 the ABI encoding of docs/reference/encodings.md §4; on BLS12-381 the points alpha, beta, gamma, delta
+        and ic, one after the other."""
+    @property
+    def curve(self) -> str:
+        """ "bn254" or "bls12-381"."""
+    @property
+    def wires(self) -> int:
+        """Number of wires, the constant one included."""
+    @property
+    def signals(self) -> int:
+        """Number of public signals."""
+    @property
+    def domain(self) -> int:
+        """Points of the evaluation domain, a power of two: constraints + signals + 1 or more."""
+    @property
+    def contributions(self) -> int:
+        """Number of phase-2 contributions that the file says it has had."""
+    @property
+    def sha256(self) -> bytes:
+        """SHA-256 of the `.zkey` file, 32 bytes."""
+    @property
+    def names_constraints(self) -> bool:
+        """Whether the key has its r1cs, so that a broken constraint is named."""
+
+def groth16_verify(verifying_key: bytes, signals: bytes, proof: bytes, curve: str = "bn254") -> bool:
+    """Whether a proof (256 bytes; 384 on "bls12-381") proves `signals` (32 bytes big-endian each) under a verifying key,
+    encoded as `Groth16Key.verifying_key_abi` or `Groth16ImportedKey.verifying_key` does.
 
     Raises Groth16Error (`malformed`) for a wrong length or count, a value that is not below its modulus, a point off the
     curve, outside the subgroup or at infinity, and a key whose delta equals gamma.
     """
+
+def groth16_verify_batch(
+    verifying_key: bytes,
+    claims: Sequence[tuple[bytes, bytes]],
+    threads: int = 0,
+    progress: Callable[[str, float], object] | None = None,
+    curve: str = "bn254",
+) -> dict[int, str]:
+    """Verify many (signals, proof) under one key, encoded as for `groth16_verify`. **Returns the refused ones**: their
+    position with the reason; an empty dict says that every proof holds.
+
+    One random linear combination with 128-bit weights from the operating system (Bellare, Garay, Rabin, EUROCRYPT 1998):
+    n + 3 Miller loops and one final exponentiation for n good proofs; a false one passes with probability 2^-128. When
+    the combination fails, halves are searched for the false proofs. A claim that does not decode is refused alone.
+
+    Raises Groth16Error: `malformed` (verifying key or curve), `random`, `resources`; what `progress` raises comes out.
+    """
+
+# --- BLS12-381 signatures (native/bls) ---
+
+class BlsError(ValueError):
+    """A key, a signature or a list that is refused. `args` is (kind, message); kind is `length`, `encoding` (flags of no
+    compressed point, or a coordinate not below the modulus), `curve`, `subgroup`, `infinity`, `scalar`,
+    `key-material`, `empty`, `count`, `duplicate`, `unproven`, `no-member` or `random`."""
+
+    args: tuple[str, str]
+
+class BlsSecretKey:
+    """A secret key of the ciphersuite BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_ (draft-irtf-cfrg-bls-signature-05).
+
+    Wiped when it is dropped; `repr` shows the public key only; copying and pickling raise TypeError.
+    """
+
+    @staticmethod
+    def generate() -> BlsSecretKey:
+        """A fresh key from the operating system's randomness. Raises BlsError (`random`)."""
+    @staticmethod
+    def key_gen(material: bytes, key_info: bytes = b"") -> BlsSecretKey:
+        """The key of 32 or more bytes of secret, uniform key material (draft §2.3; without `key_info` it is ERC-2333's
+        `derive_master_SK`). Raises BlsError (`key-material`)."""
+    @staticmethod
+    def from_bytes(encoded: bytes) -> BlsSecretKey:
+        """32 bytes, big-endian, from 1 to r - 1. Raises BlsError (`length`, `scalar`)."""
+    def to_bytes(self) -> bytes:
+        """The secret, 32 bytes big-endian, for a key store. Python never wipes these bytes."""
+    def public_key(self) -> BlsPublicKey: ...
+    def sign(self, message: bytes) -> bytes:
+        """The signature, 96 bytes."""
+    def prove_possession(self) -> bytes:
+        """PopProve: 96 bytes that show to everyone that the public key's owner has the secret."""
+
+class BlsPublicKey:
+    """A point of the subgroup of G1 other than infinity: checked and decompressed once, then reused."""
+
+    @staticmethod
+    def from_bytes(encoded: bytes) -> BlsPublicKey:
+        """KeyValidate on 48 bytes. Raises BlsError (`length`, `encoding`, `curve`, `subgroup`, `infinity`)."""
+    def to_bytes(self) -> bytes:
+        """48 bytes, compressed."""
+    def verify(self, message: bytes, signature: bytes) -> bool:
+        """Whether the signature is this key's on the message. Raises BlsError for bytes that are no signature:
+        `length`, `encoding`, `curve`, `subgroup`."""
+    def verify_possession(self, proof: bytes) -> bool:
+        """PopVerify. Raises BlsError for bytes that are no signature."""
+
+class BlsCommittee:
+    """Proven keys in a fixed order, checked once; no key is there twice.
+
+    A bitmap has ceil(members / 8) bytes; member i is bit i % 8, the lowest first, of byte i // 8.
+    """
+
+    def __init__(self, keys: Sequence[BlsPublicKey | bytes], proofs: Sequence[bytes]) -> None:
+        """Members with their proofs of possession. Raises BlsError: `unproven` names the first key whose proof does not
+        hold; `count`, `empty`, `duplicate`, and what is wrong with a key's or proof's bytes."""
+    @staticmethod
+    def of_proven(keys: Sequence[BlsPublicKey | bytes]) -> BlsCommittee:
+        """Keys whose proofs were checked when they were registered. With an unproven key in it, whoever chose that key
+        can sign for everybody. Raises BlsError like the constructor."""
+    def __len__(self) -> int: ...
+    @property
+    def public_keys(self) -> list[BlsPublicKey]: ...
+    def signers(self, bitmap: bytes) -> list[int]:
+        """Members that the bitmap names, ascending. Raises BlsError (`length`; `no-member` for a bit beyond them)."""
+    def aggregate_key(self, bitmap: bytes) -> BlsPublicKey:
+        """The sum of the signers' keys. Raises BlsError (`length`, `no-member`, `empty`, `infinity`)."""
+    def verify(self, bitmap: bytes, message: bytes, signature: bytes) -> bool:
+        """Whether the signature is the sum of every signer's on the message. Raises BlsError (`length`, `no-member`,
+        `empty`, and what is wrong with the signature's bytes)."""
+    def aggregate(self, votes: Sequence[tuple[int, bytes]]) -> tuple[bytes, bytes]:
+        """The bitmap and the sum of (member, signature) on one message. Verify each vote first: one wrong vote spoils
+        the sum. Raises BlsError (`empty`, `no-member`, `duplicate`, and what is wrong with a signature's bytes)."""
+
+def bls_verify(key: BlsPublicKey | bytes, message: bytes, signature: bytes) -> bool:
+    """Verify. Raises BlsError for bytes that are no key or no signature; so does every function below."""
+
+def bls_verify_possession(key: BlsPublicKey | bytes, proof: bytes) -> bool:
+    """PopVerify."""
+
+def bls_aggregate(signatures: Sequence[bytes]) -> bytes:
+    """The sum of signatures, 96 bytes. Raises BlsError (`empty`)."""
+
+def bls_aggregate_public_keys(keys: Sequence[BlsPublicKey | bytes]) -> BlsPublicKey:
+    """The sum of keys. Raises BlsError (`empty`; `infinity` where the keys cancel)."""
+
+def bls_aggregate_verify(keys: Sequence[BlsPublicKey | bytes], messages: Sequence[bytes], signature: bytes) -> bool:
+    """AggregateVerify: each key's own message. The keys must be proven. Raises BlsError (`empty`, `count`)."""
+
+def bls_fast_aggregate_verify(keys: Sequence[BlsPublicKey | bytes], message: bytes, signature: bytes) -> bool:
+    """FastAggregateVerify: one message. The keys must be proven. Raises BlsError (`empty`)."""
+
+def bls_batch_verify(signed: Sequence[tuple[BlsPublicKey | bytes, bytes, bytes]]) -> bool:
+    """Whether every (key, message, signature) holds: one check of a sum with random 128-bit coefficients, so that wrong
+    signatures whose errors cancel do not pass. Raises BlsError (`empty`, `random`)."""
+
+def bls_batch_invalid(signed: Sequence[tuple[BlsPublicKey | bytes, bytes, bytes]]) -> list[int]:
+    """The indices of the triples that do not hold, found by halving. Raises BlsError (`random`)."""
 
 # --- Readings (native/babyjubjub) ---
 
@@ -370,3 +548,77 @@ def poseidon_roots(trees: list[list[bytes]], capacity: int) -> list[bytes]:
 
     Raises ValueError when a leaf is not below r, a tree has more than `capacity` leaves, or that is no power of two.
     """
+
+# --- Multi-scalar multiplication (native/msm) ---
+
+class MsmError(ValueError):
+    """A multiplication or a table that is refused or broke off: args = (kind, message).
+
+    Kinds: "length", "not-canonical", "not-on-curve", "not-in-subgroup", "too-many", "budget", "memory", "plan", "table",
+    "io", "cancelled".
+    """
+
+class MsmBases:
+    """Bases with their stored multiples (Brickell et al. 1992; Luo, Fu and Gong 2023; the planner picks). Immutable.
+
+    Groups: "bn254-g1", "bn254-g2", "bls12-381-g1", "bls12-381-g2". Points are affine, x then y, each coordinate
+    canonical little-endian, of the quadratic extension c0 then c1: n × 64, 128, 96 or 192 bytes; infinity is all zero.
+    Scalars are n × 32 bytes, canonical little-endian. `bytes` are used where they lie; other buffers (numpy arrays of
+    uint8) are copied once. Not constant-time: never for secrets that sign.
+    """
+
+    @staticmethod
+    def build(
+        group: str,
+        points: Buffer,
+        *,
+        memory: int = ...,
+        engine: str | None = None,
+        window: int | None = None,
+        portable: bool = False,
+        threads: int = 0,
+        progress: Callable[[float], object] | None = None,
+    ) -> MsmBases:
+        """Check the points and build a table of at most `memory` bytes (default 1 GiB).
+
+        `engine` ("pippenger", "bgmw", "luo-fu-gong", "generalized-buckets", "eisenstein") and `window` (bits) overrule
+        the planner; `portable` keeps to instructions that every CPU has. `threads` 0 takes every core. `progress` hears
+        the share done, 0 to 1; what it raises stops the work and comes out. Raises `MsmError`.
+        """
+    @staticmethod
+    def open(group: str, path: str | os.PathLike[str], digest: bytes, *, portable: bool = False) -> MsmBases:
+        """Map a saved table, shared read-only between processes. `digest` names its bases. Raises `MsmError`: "table" for
+        a file that is damaged, or of another version, group, layout or bases; "io"."""
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the table, whole or not at all. Raises `MsmError`."""
+    def msm(self, scalars: Buffer, *, threads: int = 0, progress: Callable[[float], object] | None = None) -> bytes:
+        """Σ scalars[i]·bases[i] as an affine point; fewer scalars than bases take the first ones. Raises `MsmError`."""
+    @property
+    def group(self) -> str: ...
+    @property
+    def engine(self) -> str: ...
+    @property
+    def window(self) -> int:
+        """c: the engine's radix is 2^c."""
+    @property
+    def additions(self) -> int:
+        """Point additions of one multiplication by uniform scalars."""
+    @property
+    def table_bytes(self) -> int: ...
+    @property
+    def digest(self) -> bytes:
+        """32 bytes that name the bases: BLAKE3 of the group and the points."""
+    def __len__(self) -> int: ...
+
+def msm(
+    group: str,
+    points: Buffer,
+    scalars: Buffer,
+    *,
+    engine: str | None = None,
+    window: int | None = None,
+    portable: bool = False,
+    threads: int = 0,
+    progress: Callable[[float], object] | None = None,
+) -> bytes:
+    """Σ scalars[i]·points[i] as an affine point, without a table (Pippenger's buckets). Otherwise as `MsmBases`."""

@@ -1,5 +1,7 @@
 //! Python bindings of `w3bstream-groth16`: bytes in, bytes out, the GIL released while it works.
 
+mod imported;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,8 +13,9 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use w3bstream_groth16::key::ProvingKey;
 use w3bstream_groth16::r1cs::ConstraintSystem;
-use w3bstream_groth16::verify::{Proof, VerifyingKey, signals_from_bytes};
-use w3bstream_groth16::{Error, ceremony, on_threads, prove, setup, verify, zkey};
+use w3bstream_groth16::{Error, ceremony, on_threads, prove, setup, zkey};
+
+use imported::{Groth16ImportedKey, Source, Witness, groth16_verify, groth16_verify_batch, prove_with};
 
 create_exception!(
     native._native,
@@ -58,6 +61,20 @@ fn run<T: Send>(
 #[pyclass(frozen, module = "native._native")]
 struct Groth16Key {
     inner: Arc<ProvingKey>,
+}
+
+impl Groth16Key {
+    fn proved<'py>(
+        &self,
+        py: Python<'py>,
+        witness: &Witness,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyBytes>, prove::Timings)> {
+        let (proof, timings) =
+            run(py, threads, progress, |report| prove_with(&*self.inner, witness, report))?;
+        Ok((PyBytes::new(py, &proof), timings))
+    }
 }
 
 #[pymethods]
@@ -123,11 +140,29 @@ impl Groth16Key {
         threads: usize,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Bound<'py, PyBytes>, prove::Timings)> {
-        let (proof, timings) = run(py, threads, progress, |report| {
-            let witness = prove::witness_from_bytes(&self.inner, witness)?;
-            prove::prove(&self.inner, &witness, report)
-        })?;
-        Ok((PyBytes::new(py, &proof.to_bytes()), timings))
+        self.proved(py, &Witness::Words(witness), threads, progress)
+    }
+
+    #[pyo3(signature = (wtns, threads = 0, progress = None))]
+    fn prove_wtns<'py>(
+        &self,
+        py: Python<'py>,
+        wtns: &[u8],
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Bound<'py, PyBytes>, prove::Timings)> {
+        self.proved(py, &Witness::Wtns(wtns), threads, progress)
+    }
+
+    #[staticmethod]
+    #[pyo3(signature = (source, r1cs = None, threads = 0))]
+    fn from_zkey(
+        py: Python<'_>,
+        source: Source,
+        r1cs: Option<&[u8]>,
+        threads: usize,
+    ) -> PyResult<Groth16ImportedKey> {
+        Groth16ImportedKey::read(py, &source, r1cs, threads)
     }
 
     fn verifying_key_abi<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -189,19 +224,11 @@ impl Groth16Key {
     }
 }
 
-/// Whether `proof` proves `signals` under the key; malformed input raises instead.
-#[pyfunction]
-fn groth16_verify(py: Python<'_>, verifying_key: &[u8], signals: &[u8], proof: &[u8]) -> PyResult<bool> {
-    py.detach(|| {
-        let key = VerifyingKey::from_abi(verifying_key)?;
-        verify::verify(&key, &signals_from_bytes(signals)?, &Proof::from_bytes(proof)?)
-    })
-    .map_err(refuse)
-}
-
 /// Adds this room's classes and functions to the module.
 pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("Groth16Error", m.py().get_type::<Groth16Error>())?;
     m.add_class::<Groth16Key>()?;
-    m.add_function(wrap_pyfunction!(groth16_verify, m)?)
+    m.add_class::<Groth16ImportedKey>()?;
+    m.add_function(wrap_pyfunction!(groth16_verify, m)?)?;
+    m.add_function(wrap_pyfunction!(groth16_verify_batch, m)?)
 }

@@ -1,8 +1,9 @@
-//! Eight elements: limb k of all eight lies in vector k. Montgomery form for R = 2^260.
+//! Eight elements: limb k of all eight lies in vector k. Montgomery form for R = 2^(52 L).
 //!
-//! Sums are not reduced: with p the modulus, a vector may hold any value below 62p, and each function says what it
-//! gives. A product of two such values is below 62p again, and below 2p where the factors are below p and 64p or both
-//! below 8p. The functions are safe where AVX-512 IFMA is: their callers enable it and are reached with an `Ifma`.
+//! Sums are not reduced: with p the modulus and M = `limit()`, a vector may hold any value below (M - 2)p, and each
+//! function says what it gives. A product of two such values is below (M - 2)p again, and below 2p where the factors are
+//! below p and Mp or both below the root of M times p: 9p in the fields of BN254, 5p for the scalars of BLS12-381, and
+//! 2^17 p in its base field. The functions are safe where AVX-512 IFMA is: their callers enable it and are reached with an `Ifma`.
 
 #![allow(
     clippy::missing_safety_doc,
@@ -15,84 +16,137 @@ use std::marker::PhantomData;
 
 use ark_ff::{BigInt, Fp, MontConfig};
 
-use crate::limbs::{LIMB, MASK, multiple};
+use crate::limbs::{LIMB, MASK, multiple, shift};
+use crate::rows::to_rows;
 use crate::{Constant, Element, LANES, Wide};
 
 /// One bit a lane, lane 0 the lowest.
 pub type Mask = u8;
 
-/// Eight elements, each below 62 times the modulus.
-pub struct Lanes<C> {
-    pub(crate) limbs: [__m512i; 5],
+/// Eight elements, each below `limit()` - 2 times the modulus.
+pub struct Lanes<C, const W: usize = 4, const L: usize = 5> {
+    pub(crate) limbs: [__m512i; L],
     field: PhantomData<C>,
 }
 
-impl<C> Clone for Lanes<C> {
+impl<C, const W: usize, const L: usize> Clone for Lanes<C, W, L> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<C> Copy for Lanes<C> {}
+impl<C, const W: usize, const L: usize> Copy for Lanes<C, W, L> {}
 
-impl<C: MontConfig<4>> Lanes<C> {
+impl<C: MontConfig<W>, const W: usize, const L: usize> Lanes<C, W, L> {
+    /// Limbs below 2^52.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub(crate) fn of(limbs: [__m512i; L]) -> Self {
+        Self { limbs, field: PhantomData }
+    }
+
     /// Vectors of limbs, each a signed number of up to 63 bits, with the carries moved up.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    pub(crate) fn carried(mut limbs: [__m512i; 5]) -> Self {
+    pub(crate) fn carried(mut limbs: [__m512i; L]) -> Self {
         let mask = broadcast(MASK);
-        for at in 0..4 {
+        for at in 0..L - 1 {
             limbs[at + 1] = _mm512_add_epi64(limbs[at + 1], _mm512_srai_epi64::<LIMB>(limbs[at]));
             limbs[at] = _mm512_and_si512(limbs[at], mask);
         }
-        Self { limbs, field: PhantomData }
+        Self::of(limbs)
     }
 
     /// The same element in every lane, below p.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    pub fn splat(constant: &Constant<C>) -> Self {
+    pub fn splat(constant: &Constant<C, W, L>) -> Self {
         Self::broadcast(&constant.limbs)
     }
 
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn broadcast(values: &[u64; 5]) -> Self {
-        let mut limbs = [_mm512_setzero_si512(); 5];
+    fn broadcast(values: &[u64; L]) -> Self {
+        let mut limbs = [_mm512_setzero_si512(); L];
         for (limb, value) in limbs.iter_mut().zip(values) {
             *limb = broadcast(*value);
         }
-        Self { limbs, field: PhantomData }
+        Self::of(limbs)
     }
 
     /// 0 in every lane.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub fn zero() -> Self {
-        Self::broadcast(&[0; 5])
+        Self::broadcast(&[0; L])
     }
 
-    /// These elements, each below 16p: ark-ff's form for 2^256, shifted by four bits, is ours.
+    /// These elements, each below 2^(52 L - 64 W) p (16p where W is 4): ark-ff's form, shifted by those bits, is ours.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    pub fn load(elements: [&Element<C>; LANES]) -> Self {
-        let (a, b) = (gathered(&elements, 0), gathered(&elements, 1));
-        let (c, d) = (gathered(&elements, 2), gathered(&elements, 3));
-        let mask = broadcast(MASK);
-        let limbs = [
-            _mm512_and_si512(_mm512_slli_epi64::<4>(a), mask),
-            _mm512_and_si512(_mm512_or_si512(_mm512_srli_epi64::<48>(a), _mm512_slli_epi64::<16>(b)), mask),
-            _mm512_and_si512(_mm512_or_si512(_mm512_srli_epi64::<36>(b), _mm512_slli_epi64::<28>(c)), mask),
-            _mm512_and_si512(_mm512_or_si512(_mm512_srli_epi64::<24>(c), _mm512_slli_epi64::<40>(d)), mask),
-            _mm512_srli_epi64::<12>(d),
-        ];
-        Self { limbs, field: PhantomData }
+    pub fn load(elements: [&Element<C, W>; LANES]) -> Self {
+        let mut words = [_mm512_setzero_si512(); W];
+        for (at, word) in words.iter_mut().enumerate() {
+            *word = gathered(&elements, at);
+        }
+        Self::from_words::<true>(words)
+    }
+
+    /// Vectors of words as vectors of limbs. `SHIFTED` takes ark-ff's form to ours, else the number stays what it is.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn from_words<const SHIFTED: bool>(words: [__m512i; W]) -> Self {
+        let up = if SHIFTED { const { shift::<W, L>() } } else { 0 };
+        let mut limbs = [_mm512_setzero_si512(); L];
+        for (at, limb) in limbs.iter_mut().enumerate() {
+            // The limb starts `up` bits lower in the words.
+            let start = (52 * at).saturating_sub(up);
+            let (word, bit) = (start / 64, start % 64);
+            if word < W {
+                *limb = _mm512_srlv_epi64(words[word], broadcast(bit as u64));
+            }
+            if 52 * at < up {
+                *limb = _mm512_sllv_epi64(words[0], broadcast((up - 52 * at) as u64));
+            }
+            if bit > 12 && word + 1 < W {
+                let high = _mm512_sllv_epi64(words[word + 1], broadcast((64 - bit) as u64));
+                *limb = _mm512_or_si512(*limb, high);
+            }
+            *limb = _mm512_and_si512(*limb, broadcast(MASK));
+        }
+        Self::of(limbs)
+    }
+
+    /// Values in our form, below 2^(64 W), as vectors of words: what [`Self::packed`] gave.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub fn unpacked(words: [__m512i; W]) -> Self {
+        Self::from_words::<false>(words)
+    }
+
+    /// Values in our form, which must be below 2^(64 W), as vectors of words.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    pub fn packed(self) -> [__m512i; W] {
+        let mut words = [_mm512_setzero_si512(); W];
+        for (at, word) in words.iter_mut().enumerate() {
+            let (limb, bit) = (64 * at / 52, 64 * at % 52);
+            *word = _mm512_srlv_epi64(self.limbs[limb], broadcast(bit as u64));
+            for next in 1..3 {
+                let up = 52 * next - bit;
+                if up < 64 && limb + next < L {
+                    let high = _mm512_sllv_epi64(self.limbs[limb + next], broadcast(up as u64));
+                    *word = _mm512_or_si512(*word, high);
+                }
+            }
+        }
+        words
     }
 
     /// The elements.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    pub fn store(self) -> [Element<C>; LANES] {
+    pub fn store(self) -> [Element<C, W>; LANES] {
         let words = self.times_constant(&Constant::to_ark()).reduced().words();
         from_fn(|lane| Fp(BigInt(words[lane]), PhantomData))
     }
@@ -100,33 +154,38 @@ impl<C: MontConfig<4>> Lanes<C> {
     /// The elements as integers below the modulus.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    pub fn integers(self) -> [BigInt<4>; LANES] {
+    pub fn integers(self) -> [BigInt<W>; LANES] {
         self.times_constant(&Constant::to_integer()).reduced().words().map(BigInt)
     }
 
     /// Of values below 2p, those below p.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn reduced(self) -> Self {
-        let modulus = Self::broadcast(&const { multiple::<C>(1) });
+    pub fn reduced(self) -> Self {
+        let modulus = Self::broadcast(&const { multiple::<C, W, L>(1) });
         let mut limbs = self.limbs;
         for (limb, other) in limbs.iter_mut().zip(modulus.limbs) {
             *limb = _mm512_sub_epi64(*limb, other);
         }
         let less = Self::carried(limbs);
-        Self::select(_mm512_cmplt_epi64_mask(less.limbs[4], _mm512_setzero_si512()), self, less)
+        Self::select(_mm512_cmplt_epi64_mask(less.limbs[L - 1], _mm512_setzero_si512()), self, less)
     }
 
-    /// Each lane's value as four words, the lowest first.
+    /// Each lane's value as words, the lowest first.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn words(self) -> [[u64; 4]; LANES] {
-        let [a, b, c, d, e] = self.limbs;
-        let limbs = [values(a), values(b), values(c), values(d), values(e)];
-        from_fn(|lane| {
-            let [a, b, c, d, e] = limbs.map(|limb| limb[lane]);
-            [a | b << 52, b >> 12 | c << 40, c >> 24 | d << 28, d >> 36 | e << 16]
-        })
+    fn words(self) -> [[u64; W]; LANES] {
+        let columns = self.packed();
+        let mut words = [[0; W]; LANES];
+        for start in (0..W).step_by(4) {
+            let count = if W - start < 4 { W - start } else { 4 };
+            let mut four = [_mm512_setzero_si512(); 4];
+            four[..count].copy_from_slice(&columns[start..start + count]);
+            for (words, row) in words.iter_mut().zip(to_rows(four)) {
+                words[start..start + count].copy_from_slice(&values(row)[..count]);
+            }
+        }
+        words
     }
 
     /// `yes` where the mask has a bit, else `no`.
@@ -137,10 +196,10 @@ impl<C: MontConfig<4>> Lanes<C> {
         for (limb, other) in limbs.iter_mut().zip(yes.limbs) {
             *limb = _mm512_mask_blend_epi64(mask, *limb, other);
         }
-        Self { limbs, field: PhantomData }
+        Self::of(limbs)
     }
 
-    /// The sum, below the sum of what the two are below, which must be 62p or less.
+    /// The sum, below the sum of what the two are below, which must be (M - 2)p or less.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub fn plus(self, other: Self) -> Self {
@@ -154,7 +213,7 @@ impl<C: MontConfig<4>> Lanes<C> {
     /// The sum with a constant: p more.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    pub fn plus_constant(self, other: &Constant<C>) -> Self {
+    pub fn plus_constant(self, other: &Constant<C, W, L>) -> Self {
         self.plus(Self::splat(other))
     }
 
@@ -162,7 +221,13 @@ impl<C: MontConfig<4>> Lanes<C> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub fn minus<const TIMES: u64>(self, other: Self) -> Self {
-        let room = Self::broadcast(&const { multiple::<C>(TIMES) });
+        self.minus_from(other, &const { multiple::<C, W, L>(TIMES) })
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn minus_from(self, other: Self, room: &[u64; L]) -> Self {
+        let room = Self::broadcast(room);
         let mut limbs = self.limbs;
         for ((limb, room), other) in limbs.iter_mut().zip(room.limbs).zip(other.limbs) {
             *limb = _mm512_sub_epi64(_mm512_add_epi64(*limb, room), other);
@@ -170,7 +235,7 @@ impl<C: MontConfig<4>> Lanes<C> {
         Self::carried(limbs)
     }
 
-    /// The product of values below j*p and k*p, below (jk / 64 + 1) * p.
+    /// The product of values below j*p and k*p, below (jk / M + 1) * p.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub fn times(self, other: Self) -> Self {
@@ -182,7 +247,7 @@ impl<C: MontConfig<4>> Lanes<C> {
     /// The product with a constant, below 2p.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    pub fn times_constant(self, other: &Constant<C>) -> Self {
+    pub fn times_constant(self, other: &Constant<C, W, L>) -> Self {
         let mut wide = Wide::zero();
         wide.add_constant_product(&self, other);
         wide.reduce()
@@ -210,16 +275,18 @@ impl<C: MontConfig<4>> Lanes<C> {
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub fn zeros(self) -> Mask {
-        let [a, b, c, d, e] = self.times_constant(&Constant::to_integer()).reduced().limbs;
-        let any = _mm512_or_si512(_mm512_or_si512(_mm512_or_si512(a, b), _mm512_or_si512(c, d)), e);
+        let mut any = _mm512_setzero_si512();
+        for limb in self.times_constant(&Constant::to_integer()).reduced().limbs {
+            any = _mm512_or_si512(any, limb);
+        }
         _mm512_testn_epi64_mask(any, any)
     }
 
-    /// Where both are the same element; the other one must be below 16p.
+    /// Where both are the same element; the other one must be at most 2^(52 L - 64 W) p, like what was loaded.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub fn equals(self, other: Self) -> Mask {
-        self.minus::<16>(other).zeros()
+        self.minus_from(other, &const { multiple::<C, W, L>(1 << shift::<W, L>()) }).zeros()
     }
 }
 
@@ -233,17 +300,17 @@ pub(crate) fn broadcast(word: u64) -> __m512i {
 /// Word `at` of each element.
 #[inline]
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn gathered<C: MontConfig<4>>(elements: &[&Element<C>; LANES], at: usize) -> __m512i {
+fn gathered<C: MontConfig<W>, const W: usize>(elements: &[&Element<C, W>; LANES], at: usize) -> __m512i {
     let [a, b, c, d, e, f, g, h] = elements.map(|element| element.0.0[at].cast_signed());
     _mm512_set_epi64(h, g, f, e, d, c, b, a)
 }
 
-/// The words of a vector.
+/// The words of a row.
 #[inline]
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn values(vector: __m512i) -> [u64; LANES] {
-    let mut words = [0u64; LANES];
-    // SAFETY: `words` has room for the 64 bytes, and the store asks for no alignment.
-    unsafe { _mm512_storeu_si512(words.as_mut_ptr().cast(), vector) };
+fn values(row: __m256i) -> [u64; 4] {
+    let mut words = [0u64; 4];
+    // SAFETY: `words` has room for the 32 bytes, and the store asks for no alignment.
+    unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), row) };
     words
 }

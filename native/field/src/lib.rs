@@ -1,6 +1,7 @@
-//! Arithmetic on eight elements of a prime field below 2^254 at a time, for CPUs with AVX-512 IFMA.
+//! Arithmetic on eight elements of a prime field at a time, for CPUs with AVX-512 IFMA.
 //!
-//! Elements are those of ark-ff; the modulus is theirs (`MontConfig`). Whether the CPU can is asked once, with
+//! Elements are those of ark-ff; the modulus is theirs (`MontConfig`). A field has `W` words of 64 bits and here `L` limbs
+//! of 52: 4 and 5 (the defaults) for both fields of BN254 and the scalars of BLS12-381, 6 and 8 for its base field. Whether the CPU can is asked once, with
 //! [`Ifma::detect`]; the answer is a value that entry points take, so that nothing here can run where it may not.
 //! Callers keep a path over single ark-ff elements for every other CPU. Not constant-time: public data only.
 //!
@@ -8,24 +9,35 @@
 //! |---|---|
 //! | `limbs` | radix 2^52: words, limbs, multiples of the modulus, known at compile time |
 //! | `lanes` | eight elements: sums, products, comparison, in and out |
+//! | `loose` | sums and differences whose carries wait |
 //! | `wide` | sums of products that are reduced once |
+//! | `rows` | eight rows of eight words, as vectors of one word each and back |
+//! | `inverse` | one inversion for eight lanes |
 
 use ark_ff::{Fp, MontBackend};
 
 #[cfg(target_arch = "x86_64")]
+mod inverse;
+#[cfg(target_arch = "x86_64")]
 mod lanes;
 mod limbs;
+#[cfg(target_arch = "x86_64")]
+mod loose;
+#[cfg(target_arch = "x86_64")]
+pub mod rows;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
 #[cfg(target_arch = "x86_64")]
 pub use lanes::{Lanes, Mask};
-pub use limbs::Constant;
+pub use limbs::{Constant, limit};
+#[cfg(target_arch = "x86_64")]
+pub use loose::Loose;
 #[cfg(target_arch = "x86_64")]
 pub use wide::Wide;
 
-/// An element of the prime field whose parameters are `C`.
-pub type Element<C> = Fp<MontBackend<C, 4>, 4>;
+/// An element of the prime field whose parameters are `C`, in `W` words.
+pub type Element<C, const W: usize = 4> = Fp<MontBackend<C, W>, W>;
 
 /// Elements in a vector.
 pub const LANES: usize = 8;

@@ -44,18 +44,18 @@ pub fn contribute(key: &ProvingKey, name: &str, progress: Progress) -> Result<Pr
         ));
     }
     verify_log(key)?;
-    let x = random::scalar()?;
+    let x = random::scalar::<Fr>()?;
     let inverse = Zeroizing::new(x.inverse().expect("drawn non-zero"));
     let mut body = key.body.clone();
-    let (mut done, total) = (0, body.l.len() + body.h.len());
+    let (mut done, total) = (0, body.points.l.len() + body.points.h.len());
     let mut step = |count: usize| {
         done += count;
         report(progress, "contribution", done as f64 / total as f64)
     };
-    scale(&mut body.l, &inverse, &mut step)?;
-    scale(&mut body.h, &inverse, &mut step)?;
-    body.delta_g1 = (body.delta_g1 * *x).into_affine();
-    body.delta_g2 = (body.delta_g2 * *x).into_affine();
+    scale(&mut body.points.l, &inverse, &mut step)?;
+    scale(&mut body.points.h, &inverse, &mut step)?;
+    body.points.delta_g1 = (body.points.delta_g1 * *x).into_affine();
+    body.points.delta_g2 = (body.points.delta_g2 * *x).into_affine();
     let mut next = ProvingKey::new(body, key.label.clone(), key.log.clone());
     let entry = entry(key, &next, name, &x)?;
     next.log.push(entry);
@@ -65,7 +65,7 @@ pub fn contribute(key: &ProvingKey, name: &str, progress: Progress) -> Result<Pr
 fn entry(before: &ProvingKey, after: &ProvingKey, name: &str, x: &Fr) -> Result<Contribution, Error> {
     let clock =
         SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| Error::Resources(error.to_string()))?;
-    let s = (G1Affine::generator() * *random::scalar()?).into_affine();
+    let s = (G1Affine::generator() * *random::scalar::<Fr>()?).into_affine();
     let mut entry = Contribution {
         index: before.log.len() as u32,
         name: name.to_owned(),
@@ -73,8 +73,8 @@ fn entry(before: &ProvingKey, after: &ProvingKey, name: &str, x: &Fr) -> Result<
         key_before: before.hash,
         key_after: after.hash,
         proof: Knowledge {
-            delta_g1: after.body.delta_g1,
-            delta_g2: after.body.delta_g2,
+            delta_g1: after.body.points.delta_g1,
+            delta_g2: after.body.points.delta_g2,
             s,
             s_x: (s * x).into_affine(),
             r_x: G2Affine::generator(),
@@ -93,7 +93,7 @@ fn entry(before: &ProvingKey, after: &ProvingKey, name: &str, x: &Fr) -> Result<
 pub fn verify_contributions(initial: &ProvingKey, key: &ProvingKey) -> Result<(), Error> {
     let refuse = |reason| Err(Error::Chain { index: key.log.len().saturating_sub(1), reason });
     key.require_contribution()?;
-    if !initial.log.is_empty() || initial.body.delta_g2 != G2Affine::generator() {
+    if !initial.log.is_empty() || initial.body.points.delta_g2 != G2Affine::generator() {
         return refuse("the key to compare with already has contributions");
     }
     if key.log[0].key_before != initial.hash || initial.body.hash() != initial.hash {
@@ -106,20 +106,22 @@ pub fn verify_contributions(initial: &ProvingKey, key: &ProvingKey) -> Result<()
     if !same_phase_one(&initial.body, &key.body) {
         return refuse("phase 2 changed a part that it must leave alone");
     }
-    if key.body.b_g2.par_iter().any(|point| !point.is_in_correct_subgroup_assuming_on_curve()) {
+    if key.body.points.b_g2.par_iter().any(|point| !point.is_in_correct_subgroup_assuming_on_curve()) {
         return refuse("a B point lies outside the prime-order subgroup");
     }
-    let weights = random::weights(key.body.b_g1.len())?;
-    let b_g1 = msm::<G1Projective>(&key.body.b_g1, &weights).into_affine();
-    let b_g2 = msm::<G2Projective>(&key.body.b_g2, &weights).into_affine();
+    let weights = random::weights(key.body.points.b_g1.len())?;
+    let b_g1 = msm::<G1Projective>(&key.body.points.b_g1, &weights).into_affine();
+    let b_g2 = msm::<G2Projective>(&key.body.points.b_g2, &weights).into_affine();
     if !same_ratio(&G1Affine::generator(), &b_g1, &G2Affine::generator(), &b_g2) {
         return refuse("the B queries of G1 and G2 differ");
     }
-    for (before, after) in [(&initial.body.l, &key.body.l), (&initial.body.h, &key.body.h)] {
+    for (before, after) in
+        [(&initial.body.points.l, &key.body.points.l), (&initial.body.points.h, &key.body.points.h)]
+    {
         let weights = random::weights(before.len())?;
         let before = msm::<G1Projective>(before, &weights).into_affine();
         let after = msm::<G1Projective>(after, &weights).into_affine();
-        if !same_ratio(&after, &before, &G2Affine::generator(), &key.body.delta_g2) {
+        if !same_ratio(&after, &before, &G2Affine::generator(), &key.body.points.delta_g2) {
             return refuse("the L or H query was not divided by what delta was multiplied with");
         }
     }
@@ -127,7 +129,9 @@ pub fn verify_contributions(initial: &ProvingKey, key: &ProvingKey) -> Result<()
 }
 
 fn same_phase_one(initial: &KeyBody, key: &KeyBody) -> bool {
-    initial.system == key.system
+    let same_system = initial.system == key.system;
+    let (initial, key) = (&initial.points, &key.points);
+    same_system
         && (initial.alpha_g1, initial.beta_g1, initial.beta_g2) == (key.alpha_g1, key.beta_g1, key.beta_g2)
         && (&initial.ic, &initial.a_wires, &initial.a) == (&key.ic, &key.a_wires, &key.a)
         && (&initial.b_wires, &initial.b_g1, &initial.b_g2) == (&key.b_wires, &key.b_g1, &key.b_g2)

@@ -1,126 +1,180 @@
-//! Canonical big-endian words and points, as the EVM's precompiles read them (EIP-196, EIP-197).
+//! Canonical big-endian scalars and points: for BN254 as the EVM's precompiles read them (EIP-196, EIP-197), for
+//! BLS12-381 the ZCash serialization without compression (which has no flag bits for a finite point).
 //!
 //! Every reader is strict: a coordinate or scalar that is not below its modulus, a point off the curve or outside the
 //! prime-order subgroup, and the point at infinity are refused.
 
-use ark_bn254::{Fq, Fq2, Fr, G1Affine, G2Affine};
-use ark_ec::AffineRepr;
-use ark_ff::{BigInt, BigInteger, PrimeField};
+use ark_bn254::{G1Affine, G2Affine};
+use ark_ff::{BigInteger, Field, PrimeField};
+use zeroize::Zeroizing;
 
 use crate::Error;
+use crate::curve::{Point, Scalar};
 use crate::error::malformed;
+use crate::fixed::Fixed;
 
-/// Bytes of a word.
+/// Bytes of a scalar, and of a word of the EVM.
 pub const WORD: usize = 32;
-/// Bytes of a G1 point: x ‖ y.
-pub const G1_BYTES: usize = 64;
-/// Bytes of a G2 point: x imaginary ‖ x real ‖ y imaginary ‖ y real.
-pub const G2_BYTES: usize = 128;
+/// Bytes of a G1 point of BN254: x ‖ y.
+pub const G1_BYTES: usize = G1Affine::SIZE;
+/// Bytes of a G2 point of BN254: x imaginary ‖ x real ‖ y imaginary ‖ y real.
+pub const G2_BYTES: usize = G2Affine::SIZE;
 
-fn integer(bytes: &[u8]) -> BigInt<4> {
-    let mut limbs = [0u64; 4];
-    for (limb, chunk) in limbs.iter_mut().rev().zip(bytes.chunks_exact(8)) {
-        *limb = u64::from_be_bytes(chunk.try_into().expect("8 bytes"));
-    }
-    BigInt(limbs)
+/// Bytes of an element of a prime field.
+const fn size_of<F: PrimeField>() -> usize {
+    8 * F::MODULUS_BIT_SIZE.div_ceil(64) as usize
 }
 
-fn field<F: PrimeField<BigInt = BigInt<4>>>(what: &'static str, bytes: &[u8]) -> Result<F, Error> {
-    if bytes.len() != WORD {
-        return Err(malformed(what, format!("{} bytes instead of {WORD}", bytes.len())));
+/// An element from its little-endian bytes; `None` when it is not below the modulus.
+fn integer<F: PrimeField>(bytes: impl DoubleEndedIterator<Item = u8>) -> Option<F> {
+    let mut value = F::BigInt::default();
+    for (index, byte) in bytes.enumerate() {
+        value.as_mut()[index / 8] |= u64::from(byte) << (8 * (index % 8));
     }
-    F::from_bigint(integer(bytes)).ok_or_else(|| malformed(what, "not below the modulus"))
+    F::from_bigint(value)
+}
+
+fn field<F: PrimeField>(what: &'static str, bytes: &[u8]) -> Result<F, Error> {
+    if bytes.len() != size_of::<F>() {
+        return Err(malformed(what, format!("{} bytes instead of {}", bytes.len(), size_of::<F>())));
+    }
+    integer(bytes.iter().rev().copied()).ok_or_else(|| malformed(what, "not below the modulus"))
 }
 
 /// A scalar from 32 big-endian bytes, below r.
-pub fn read_scalar(what: &'static str, bytes: &[u8]) -> Result<Fr, Error> {
+pub fn read_scalar<F: Scalar>(what: &'static str, bytes: &[u8]) -> Result<F, Error> {
     field(what, bytes)
 }
 
-/// A scalar from 32 little-endian bytes, below r (circom's witness order).
-pub fn read_scalar_le(what: &'static str, bytes: &[u8; WORD]) -> Result<Fr, Error> {
-    let mut reversed = *bytes;
-    reversed.reverse();
-    field(what, &reversed)
+/// A scalar from 32 little-endian bytes, below r (circom's order).
+pub fn read_scalar_le<F: Scalar>(what: &'static str, bytes: &[u8; WORD]) -> Result<F, Error> {
+    integer(bytes.iter().copied()).ok_or_else(|| malformed(what, "not below the modulus"))
 }
 
-/// 32 big-endian bytes of a field element.
+/// Scalars from whole words of 32 little-endian bytes, in memory that is wiped when dropped, also after an error.
+pub fn read_scalars_le<F: Scalar>(what: &'static str, bytes: &[u8]) -> Result<Zeroizing<Vec<F>>, Error> {
+    let (words, rest) = bytes.as_chunks::<WORD>();
+    if !rest.is_empty() {
+        return Err(malformed(what, format!("{} bytes are not whole words", bytes.len())));
+    }
+    // All capacity at once: growing would leave copies behind that nothing wipes.
+    let mut values = Zeroizing::new(Vec::with_capacity(words.len()));
+    for word in words {
+        values.push(read_scalar_le(what, word)?);
+    }
+    Ok(values)
+}
+
+fn write_element<F: PrimeField>(value: &F, out: &mut Vec<u8>) {
+    out.extend_from_slice(&value.into_bigint().to_bytes_be());
+}
+
+/// 32 big-endian bytes of an element of a field of at most 256 bits.
 pub fn write_word<F: PrimeField>(value: &F) -> [u8; WORD] {
-    value.into_bigint().to_bytes_be().try_into().expect("a 254-bit field has 32-byte elements")
+    value.into_bigint().to_bytes_be().try_into().expect("a field of four limbs has 32-byte elements")
 }
 
-/// A G1 point from 64 bytes.
-pub fn read_g1(what: &'static str, bytes: &[u8]) -> Result<G1Affine, Error> {
-    if bytes.len() != G1_BYTES {
-        return Err(malformed(what, format!("{} bytes instead of {G1_BYTES}", bytes.len())));
+/// One coordinate: an element of the prime field, or of its extension with the imaginary part first.
+fn coordinate<F: Field>(what: &'static str, bytes: &[u8]) -> Result<F, Error> {
+    let size = size_of::<F::BasePrimeField>();
+    let parts: Vec<F::BasePrimeField> =
+        bytes.rchunks_exact(size).map(|part| field(what, part)).collect::<Result<_, _>>()?;
+    F::from_base_prime_field_elems(parts)
+        .ok_or_else(|| malformed(what, format!("{} bytes are no coordinate", bytes.len())))
+}
+
+/// A point from `P::SIZE` bytes: x ‖ y, each with the imaginary part first.
+pub fn read_point<P: Point>(what: &'static str, bytes: &[u8]) -> Result<P, Error> {
+    if bytes.len() != P::SIZE {
+        return Err(malformed(what, format!("{} bytes instead of {}", bytes.len(), P::SIZE)));
     }
-    let point = G1Affine::new_unchecked(field::<Fq>(what, &bytes[..32])?, field::<Fq>(what, &bytes[32..])?);
-    if point.is_zero() {
+    if bytes.iter().all(|&byte| byte == 0) {
         return Err(malformed(what, "the point at infinity"));
     }
+    let (x, y) = bytes.split_at(P::SIZE / 2);
+    let point = P::at(coordinate(what, x)?, coordinate(what, y)?);
     if !point.is_on_curve() {
         return Err(malformed(what, "not on the curve"));
     }
-    Ok(point)
-}
-
-/// A G2 point from 128 bytes.
-pub fn read_g2(what: &'static str, bytes: &[u8]) -> Result<G2Affine, Error> {
-    if bytes.len() != G2_BYTES {
-        return Err(malformed(what, format!("{} bytes instead of {G2_BYTES}", bytes.len())));
-    }
-    let word = |index: usize| field::<Fq>(what, &bytes[index * WORD..(index + 1) * WORD]);
-    let point = G2Affine::new_unchecked(Fq2::new(word(1)?, word(0)?), Fq2::new(word(3)?, word(2)?));
-    if point.is_zero() {
-        return Err(malformed(what, "the point at infinity"));
-    }
-    if !point.is_on_curve() {
-        return Err(malformed(what, "not on the curve"));
-    }
-    if !point.is_in_correct_subgroup_assuming_on_curve() {
+    if !point.is_in_subgroup() {
         return Err(malformed(what, "not in the prime-order subgroup"));
     }
     Ok(point)
 }
 
-/// 64 bytes of a G1 point; infinity is all zero.
-pub fn write_g1(point: &G1Affine) -> [u8; G1_BYTES] {
-    let mut out = [0u8; G1_BYTES];
-    if let Some((x, y)) = point.xy() {
-        out[..32].copy_from_slice(&write_word(&x));
-        out[32..].copy_from_slice(&write_word(&y));
+/// The bytes that [`read_point`] reads; infinity is all zero.
+pub fn write_point<P: Point>(point: &P, out: &mut Vec<u8>) {
+    let Some((x, y)) = point.xy() else {
+        out.resize(out.len() + P::SIZE, 0);
+        return;
+    };
+    for value in [x, y] {
+        let parts: Vec<_> = value.to_base_prime_field_elements().collect();
+        parts.iter().rev().for_each(|part| write_element(part, out));
     }
-    out
 }
 
-/// 128 bytes of a G2 point; infinity is all zero.
+/// A G1 point of BN254 from 64 bytes.
+pub fn read_g1(what: &'static str, bytes: &[u8]) -> Result<G1Affine, Error> {
+    read_point(what, bytes)
+}
+
+/// A G2 point of BN254 from 128 bytes.
+pub fn read_g2(what: &'static str, bytes: &[u8]) -> Result<G2Affine, Error> {
+    read_point(what, bytes)
+}
+
+/// 64 bytes of a G1 point of BN254; infinity is all zero.
+pub fn write_g1(point: &G1Affine) -> [u8; G1_BYTES] {
+    let mut out = Vec::with_capacity(G1_BYTES);
+    write_point(point, &mut out);
+    out.try_into().expect("a point has its size")
+}
+
+/// 128 bytes of a G2 point of BN254; infinity is all zero.
 pub fn write_g2(point: &G2Affine) -> [u8; G2_BYTES] {
-    let mut out = [0u8; G2_BYTES];
-    if let Some((x, y)) = point.xy() {
-        for (index, word) in [x.c1, x.c0, y.c1, y.c0].iter().enumerate() {
-            out[index * WORD..(index + 1) * WORD].copy_from_slice(&write_word(word));
-        }
-    }
-    out
+    let mut out = Vec::with_capacity(G2_BYTES);
+    write_point(point, &mut out);
+    out.try_into().expect("a point has its size")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ark_bn254::{Fq, Fq2};
+    use ark_ec::AffineRepr;
     use ark_std::UniformRand;
+
+    fn round_trips<P: Point>() {
+        let point: P = UniformRand::rand(&mut ark_std::test_rng());
+        let mut bytes = Vec::new();
+        write_point(&point, &mut bytes);
+        assert_eq!(bytes.len(), P::SIZE);
+        assert_eq!(read_point::<P>("p", &bytes).unwrap(), point);
+    }
 
     #[test]
     fn points_round_trip() {
-        let mut rng = ark_std::test_rng();
-        let (g1, g2) = (G1Affine::rand(&mut rng), G2Affine::rand(&mut rng));
-        assert_eq!(read_g1("p", &write_g1(&g1)).unwrap(), g1);
-        assert_eq!(read_g2("p", &write_g2(&g2)).unwrap(), g2);
+        round_trips::<G1Affine>();
+        round_trips::<G2Affine>();
+        round_trips::<ark_bls12_381::G1Affine>();
+        round_trips::<ark_bls12_381::G2Affine>();
+    }
+
+    #[test]
+    fn bls12_381_has_the_zcash_serialization() {
+        // The generators' x without flag bits: zkcrypto/pairing, src/bls12_381/README.md, "Generators".
+        let (mut g1, mut g2) = (Vec::new(), Vec::new());
+        write_point(&ark_bls12_381::G1Affine::generator(), &mut g1);
+        write_point(&ark_bls12_381::G2Affine::generator(), &mut g2);
+        assert_eq!(g1[..6], [0x17, 0xf1, 0xd3, 0xa7, 0x31, 0x97]);
+        assert_eq!(g2[..6], [0x13, 0xe0, 0x2b, 0x60, 0x52, 0x71]);
     }
 
     #[test]
     fn a_coordinate_plus_the_modulus_is_refused() {
         let mut bytes = write_g1(&G1Affine::generator());
-        let mut x = integer(&bytes[..32]);
+        let mut x = G1Affine::generator().x.into_bigint();
         assert!(!x.add_with_carry(&Fq::MODULUS));
         bytes[..32].copy_from_slice(&x.to_bytes_be());
         assert!(
@@ -132,6 +186,8 @@ mod tests {
     fn infinity_and_off_curve_are_refused() {
         assert!(read_g1("p", &[0; 64]).is_err());
         assert!(read_g2("p", &[0; 128]).is_err());
+        assert!(read_point::<ark_bls12_381::G1Affine>("p", &[0; 96]).is_err());
+        assert!(read_point::<ark_bls12_381::G2Affine>("p", &[0; 192]).is_err());
         let mut bytes = write_g1(&G1Affine::generator());
         bytes[63] ^= 1;
         assert!(
@@ -139,14 +195,26 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_g2_point_outside_the_subgroup_is_refused() {
-        let point = (0u64..)
-            .find_map(|x| G2Affine::get_point_from_x_unchecked(Fq2::new(Fq::from(x), Fq::from(1u64)), false))
-            .unwrap();
-        assert!(!point.is_in_correct_subgroup_assuming_on_curve());
+    fn refused_outside_the_subgroup<P: Point>(point: P) {
+        assert!(point.is_on_curve() && !point.is_in_subgroup());
+        let mut bytes = Vec::new();
+        write_point(&point, &mut bytes);
         assert!(
-            matches!(read_g2("p", &write_g2(&point)), Err(Error::Malformed { detail, .. }) if detail.contains("subgroup"))
+            matches!(read_point::<P>("p", &bytes), Err(Error::Malformed { detail, .. }) if detail.contains("subgroup"))
         );
+    }
+
+    #[test]
+    fn a_point_outside_the_subgroup_is_refused() {
+        let found =
+            |x: u64| G2Affine::get_point_from_x_unchecked(Fq2::new(Fq::from(x), Fq::from(1u64)), false);
+        refused_outside_the_subgroup((0u64..).find_map(found).unwrap());
+        let found = |x: u64| ark_bls12_381::G1Affine::get_point_from_x_unchecked(x.into(), false);
+        refused_outside_the_subgroup((0u64..).find_map(found).unwrap());
+        let found = |x: u64| {
+            let x = ark_bls12_381::Fq2::new(x.into(), 1u64.into());
+            ark_bls12_381::G2Affine::get_point_from_x_unchecked(x, false)
+        };
+        refused_outside_the_subgroup((0u64..).find_map(found).unwrap());
     }
 }

@@ -9,6 +9,12 @@ pub enum Error {
     /// The witness breaks a constraint.
     #[error("the witness does not satisfy constraint {constraint} of {total}")]
     Unsatisfied { constraint: usize, total: usize },
+    /// A proof made from a key that cannot name every broken constraint does not hold.
+    #[error(
+        "the new proof does not hold under its own key: the witness breaks a constraint (which one, only the .r1cs \
+         file tells), or the key's points are of another circuit"
+    )]
+    ProofFails,
     /// The key has no phase-2 contribution, so delta = gamma = 1 and anyone could forge.
     #[error("the key has no contribution yet: its delta is 1, so its proofs would prove nothing")]
     NoContribution,
@@ -25,7 +31,7 @@ pub enum Error {
     #[error("the operating system's random source failed: {0}")]
     Random(String),
     /// No thread pool or too little memory.
-    #[error("cannot start the worker threads: {0}")]
+    #[error("too little of this machine: {0}")]
     Resources(String),
     /// The caller's progress callback asked to stop.
     #[error("stopped by the caller")]
@@ -37,7 +43,7 @@ impl Error {
     pub fn kind(&self) -> &'static str {
         match self {
             Error::Malformed { .. } => "malformed",
-            Error::Unsatisfied { .. } => "unsatisfied",
+            Error::Unsatisfied { .. } | Error::ProofFails => "unsatisfied",
             Error::NoContribution => "no-contribution",
             Error::Checksum => "checksum",
             Error::Chain { .. } => "chain",
@@ -45,6 +51,17 @@ impl Error {
             Error::Random(_) => "random",
             Error::Resources(_) => "resources",
             Error::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl From<w3bstream_msm::Error> for Error {
+    /// Bases and scalars are typed values of equal number here, so only the machine or the caller can be why.
+    fn from(error: w3bstream_msm::Error) -> Self {
+        match error {
+            w3bstream_msm::Error::Cancelled => Error::Cancelled,
+            w3bstream_msm::Error::Io(reason) => Error::Io(reason),
+            other => Error::Resources(other.to_string()),
         }
     }
 }

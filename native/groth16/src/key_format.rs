@@ -5,88 +5,24 @@
 //!            ‖ body length u64 ‖ body ‖ checksum = SHA-256(all before the body ‖ SHA-256(body))
 //! ```
 //! Integers are little-endian. The body is the constraint system in compressed rows, then the points in the order of
-//! [`KeyBody`]. Field elements are four little-endian u64 limbs in Montgomery form (R = 2^256), as the arithmetic holds
-//! them, so loading is a copy and a check instead of half a million Montgomery conversions. Every limb is checked to be
-//! below its modulus and every point to be on its curve; infinity is all zero and allowed only in `l`, `h`.
+//! [`Points`]. Values are as `fixed` says: every limb is checked to be below its modulus and every point to be on its
+//! curve; infinity is all zero and allowed only in `l`, `h`.
 //! Whether the points are the right ones is what the contribution chain shows (`ceremony`), not the checksum.
 
-use ark_bn254::{Fq, Fq2, Fr, G1Affine, G2Affine, g1, g2};
-use ark_ec::AffineRepr;
-use ark_ec::short_weierstrass::Affine;
-use ark_ff::{BigInt, Fp, MontBackend, MontConfig, PrimeField};
+use ark_bn254::{Fr, G1Affine, G2Affine};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::error::malformed;
-use crate::key::{KeyBody, ProvingKey};
+use crate::fixed::Fixed;
+use crate::key::{KeyBody, Points, ProvingKey};
 use crate::r1cs::{ConstraintSystem, Matrix};
 use crate::transcript;
 
 const MAGIC: &[u8; 8] = b"W3BG16PK";
 const VERSION: u32 = 1;
 const WHAT: &str = "key file";
-
-/// A value of fixed size in the body.
-trait Fixed: Sized + Copy + Send + Sync {
-    const SIZE: usize;
-    fn write(&self, out: &mut Vec<u8>);
-    /// `None` when the bytes are not a valid value.
-    fn read(bytes: &[u8]) -> Option<Self>;
-}
-
-impl Fixed for u32 {
-    const SIZE: usize = 4;
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.to_le_bytes());
-    }
-    fn read(bytes: &[u8]) -> Option<Self> {
-        Some(u32::from_le_bytes(bytes.try_into().ok()?))
-    }
-}
-
-impl<C: MontConfig<4>> Fixed for Fp<MontBackend<C, 4>, 4> {
-    const SIZE: usize = 32;
-    fn write(&self, out: &mut Vec<u8>) {
-        for limb in self.0.0 {
-            out.extend_from_slice(&limb.to_le_bytes());
-        }
-    }
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let mut limbs = [0u64; 4];
-        for (limb, chunk) in limbs.iter_mut().zip(bytes.chunks_exact(8)) {
-            *limb = u64::from_le_bytes(chunk.try_into().ok()?);
-        }
-        (BigInt(limbs) < Self::MODULUS).then(|| Self::new_unchecked(BigInt(limbs)))
-    }
-}
-
-// The impl headers name the configurations: coherence does not look through ark-bn254's aliases.
-impl Fixed for Affine<g1::Config> {
-    const SIZE: usize = 64;
-    fn write(&self, out: &mut Vec<u8>) {
-        self.x.write(out);
-        self.y.write(out);
-    }
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let point = Self::new_unchecked(Fq::read(&bytes[..32])?, Fq::read(&bytes[32..])?);
-        point.is_on_curve().then_some(point)
-    }
-}
-
-impl Fixed for Affine<g2::Config> {
-    const SIZE: usize = 128;
-    fn write(&self, out: &mut Vec<u8>) {
-        for part in [self.x.c0, self.x.c1, self.y.c0, self.y.c1] {
-            part.write(out);
-        }
-    }
-    fn read(bytes: &[u8]) -> Option<Self> {
-        let part = |index: usize| Fq::read(&bytes[index * 32..(index + 1) * 32]);
-        let point = Self::new_unchecked(Fq2::new(part(0)?, part(1)?), Fq2::new(part(2)?, part(3)?));
-        point.is_on_curve().then_some(point)
-    }
-}
 
 fn write_all<T: Fixed>(values: &[T], out: &mut Vec<u8>) {
     (values.len() as u32).write(out);
@@ -187,28 +123,29 @@ fn read_wires(reader: &mut Reader, name: &'static str, wires: usize) -> Result<V
 
 impl KeyBody {
     fn to_bytes(&self) -> Vec<u8> {
-        let points = self.ic.len()
-            + self.a.len()
-            + self.b_g1.len()
-            + 2 * self.b_g2.len()
-            + self.l.len()
-            + self.h.len();
+        let points = &self.points;
+        let count = points.ic.len()
+            + points.a.len()
+            + points.b_g1.len()
+            + 2 * points.b_g2.len()
+            + points.l.len()
+            + points.h.len();
         let terms = self.system.a.wires.len() + self.system.b.wires.len() + self.system.c.wires.len();
-        let mut out = Vec::with_capacity(64 * points + 8 * terms + 12 * self.system.constraints + (1 << 16));
+        let mut out = Vec::with_capacity(64 * count + 8 * terms + 12 * self.system.constraints + (1 << 16));
         write_system(&self.system, &mut out);
-        self.alpha_g1.write(&mut out);
-        self.beta_g1.write(&mut out);
-        self.beta_g2.write(&mut out);
-        self.delta_g1.write(&mut out);
-        self.delta_g2.write(&mut out);
-        write_all(&self.ic, &mut out);
-        write_all(&self.a_wires, &mut out);
-        write_all(&self.a, &mut out);
-        write_all(&self.b_wires, &mut out);
-        write_all(&self.b_g1, &mut out);
-        write_all(&self.b_g2, &mut out);
-        write_all(&self.l, &mut out);
-        write_all(&self.h, &mut out);
+        points.alpha_g1.write(&mut out);
+        points.beta_g1.write(&mut out);
+        points.beta_g2.write(&mut out);
+        points.delta_g1.write(&mut out);
+        points.delta_g2.write(&mut out);
+        write_all(&points.ic, &mut out);
+        write_all(&points.a_wires, &mut out);
+        write_all(&points.a, &mut out);
+        write_all(&points.b_wires, &mut out);
+        write_all(&points.b_g1, &mut out);
+        write_all(&points.b_g2, &mut out);
+        write_all(&points.l, &mut out);
+        write_all(&points.h, &mut out);
         out
     }
 
@@ -221,7 +158,7 @@ impl KeyBody {
         let mut reader = Reader { bytes };
         let system = read_system(&mut reader)?;
         let (wires, public) = (system.wires, system.public);
-        let size = crate::qap::Domain::of(&system)?.size();
+        let size = crate::qap::domain_size(&system)?;
         let alpha_g1 = reader.one("alpha")?;
         let beta_g1 = reader.one("beta")?;
         let beta_g2 = reader.one("beta")?;
@@ -238,8 +175,7 @@ impl KeyBody {
         if !reader.bytes.is_empty() {
             return Err(malformed(WHAT, format!("{} bytes after the last point", reader.bytes.len())));
         }
-        let body = Self {
-            system,
+        let points = Points {
             alpha_g1,
             beta_g1,
             beta_g2,
@@ -254,15 +190,10 @@ impl KeyBody {
             l,
             h,
         };
-        body.refuse_infinity()?;
-        Ok(body)
-    }
-
-    fn refuse_infinity(&self) -> Result<(), Error> {
-        let g1 = [self.alpha_g1, self.beta_g1, self.delta_g1];
-        let zero = g1.iter().chain(&self.ic).any(|point| point.is_zero())
-            || [self.beta_g2, self.delta_g2].iter().any(|point| point.is_zero());
-        if zero { Err(malformed(WHAT, "a point of the verifying key is infinity")) } else { Ok(()) }
+        if points.any_verifying_infinity() {
+            return Err(malformed(WHAT, "a point of the verifying key is infinity"));
+        }
+        Ok(Self { system, points })
     }
 }
 

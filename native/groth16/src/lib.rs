@@ -1,23 +1,33 @@
-//! Groth16 (J. Groth, "On the Size of Pairing-based Non-interactive Arguments", EUROCRYPT 2016, §3.2) over BN254.
+//! Groth16 (J. Groth, "On the Size of Pairing-based Non-interactive Arguments", EUROCRYPT 2016, §3.2) over BN254 and
+//! BLS12-381.
 //!
-//! In come an iden3 `.r1cs` file and a full witness; out come keys, proofs and refusals. Arithmetic is arkworks';
-//! the prover, the set-up, the contribution chain and every byte format are ours. One part a file:
+//! In come an iden3 `.r1cs` file or a snarkjs `.zkey`, and a full witness; out come keys, proofs and refusals. Arithmetic
+//! is arkworks'; the prover, the set-up, the contribution chain and every byte format are ours. Set-up and contributions
+//! are for BN254 only, the curve that the EVM verifies. One part a file:
 //!
 //! | file | job |
 //! |---|---|
-//! | `r1cs` | strict reader of the `.r1cs` format |
+//! | `curve` | the two curves |
+//! | `encoding`, `fixed` | canonical bytes; values as the arithmetic holds them |
+//! | `iden3` | the bounded section reader of iden3's files |
+//! | `r1cs`, `wtns`, `zkey` | strict readers of the three formats; our key as a `.zkey` |
 //! | `qap` | rows, Lagrange bases and the quotient's evaluations |
 //! | `setup` | phase 1 and the initial key |
 //! | `ceremony`, `transcript` | phase 2 contributions and their checks |
 //! | `key`, `key_format` | the proving key and its file |
-//! | `msm` | the only door to multi-scalar multiplication |
+//! | `msm`, `fft` | the only doors to multi-scalar multiplication and to the fast Fourier transform |
+//! | `tables` | stored multiples of a key's points |
 //! | `scale` | many points times one scalar |
-//! | `prove`, `verify` | what the names say |
-//! | `zkey` | export to snarkjs' format |
+//! | `prove`, `verify`, `batch` | what the names say |
 
+pub mod batch;
 pub mod ceremony;
+pub mod curve;
 pub mod encoding;
 pub mod error;
+mod fft;
+pub mod fixed;
+pub mod iden3;
 pub mod key;
 pub mod key_format;
 pub mod msm;
@@ -27,8 +37,10 @@ pub mod r1cs;
 pub mod random;
 pub mod scale;
 pub mod setup;
+pub mod tables;
 pub mod transcript;
 pub mod verify;
+pub mod wtns;
 pub mod zkey;
 
 pub use error::Error;

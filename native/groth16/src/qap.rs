@@ -7,48 +7,78 @@
 //! The quotient h = (A·B − C)/Z is handed to the prover as evaluations on the coset g·H with g^n = −1, where Z is the
 //! constant −2; the key holds the matching Lagrange basis, which saves the last inverse FFT.
 
-use ark_bn254::Fr;
-use ark_ff::{FftField, Field, One, Zero, batch_inversion};
-use ark_poly::{EvaluationDomain, Radix2EvaluationDomain};
+use ark_ff::batch_inversion;
 use rayon::prelude::*;
 use zeroize::Zeroizing;
 
 use crate::Error;
+use crate::curve::Scalar;
 use crate::error::malformed;
+use crate::fft::Fft;
 use crate::r1cs::{ConstraintSystem, Matrix};
 
-/// The evaluation domain of a constraint system and the coset that the quotient is evaluated on.
-pub struct Domain {
-    inner: Radix2EvaluationDomain<Fr>,
-    shift: Fr,
+/// The most points that the transform takes.
+const LARGEST: usize = 1 << w3bstream_ntt::MAX_LOG_SIZE;
+
+/// Number of points of a system's domain: the smallest power of two ≥ constraints + public + 1, at least 2. Checked
+/// without making the domain, whose tables take memory.
+pub fn domain_size<F: Scalar>(system: &ConstraintSystem<F>) -> Result<usize, Error> {
+    let rows = system.constraints + system.public + 1;
+    let size = rows.max(2).checked_next_power_of_two().unwrap_or(usize::MAX);
+    if size > LARGEST {
+        return Err(malformed(
+            "constraint system",
+            format!("{rows} rows are more than the {LARGEST} that the transform takes"),
+        ));
+    }
+    Ok(size)
 }
 
-impl Domain {
-    /// The smallest power of two ≥ constraints + public + 1.
-    pub fn of(system: &ConstraintSystem) -> Result<Self, Error> {
-        let rows = system.constraints + system.public + 1;
-        let none =
-            || malformed("constraint system", format!("{rows} rows are more than the field's FFT allows"));
-        let inner = Radix2EvaluationDomain::<Fr>::new(rows).ok_or_else(none)?;
-        let shift = Fr::get_root_of_unity(2 * inner.size).ok_or_else(none)?;
-        Ok(Self { inner, shift })
+/// Errors when there is no domain of `size` points. `what` names the size's source.
+pub fn require_domain_size(what: &'static str, size: usize) -> Result<(), Error> {
+    if !size.is_power_of_two() || !(2..=LARGEST).contains(&size) {
+        return Err(malformed(
+            what,
+            format!("its domain of {size} points is not a power of two from 2 to {LARGEST}"),
+        ));
+    }
+    Ok(())
+}
+
+/// The evaluation domain of a constraint system and the coset that the quotient is evaluated on.
+pub struct Domain<F: Scalar> {
+    fft: Fft<F>,
+}
+
+impl<F: Scalar> Domain<F> {
+    /// The domain of [`domain_size`] points.
+    pub fn of(system: &ConstraintSystem<F>) -> Result<Self, Error> {
+        Self::of_size("constraint system", domain_size(system)?)
+    }
+
+    /// A domain of exactly `size` points. `what` names its source in the error.
+    pub fn of_size(what: &'static str, size: usize) -> Result<Self, Error> {
+        require_domain_size(what, size)?;
+        let fft = Fft::new(size).ok_or_else(|| malformed(what, format!("no domain of {size} points")))?;
+        Ok(Self { fft })
     }
 
     /// Number of points, a power of two.
     pub fn size(&self) -> usize {
-        self.inner.size()
+        self.fft.size()
     }
 
     /// L_i(point) for every point of the domain: (point^n − 1)/n · w^i/(point − w^i).
-    fn lagrange_at(&self, point: &Fr) -> Zeroizing<Vec<Fr>> {
+    fn lagrange_at(&self, point: &F) -> Zeroizing<Vec<F>> {
         let size = self.size();
         let mut roots = Vec::with_capacity(size);
-        let mut root = Fr::one();
+        let (generator, mut root) = (self.fft.generator(), F::one());
         for _ in 0..size {
             roots.push(root);
-            root *= self.inner.group_gen;
+            root *= generator;
         }
-        let scale = Zeroizing::new((point.pow([size as u64]) - Fr::one()) * self.inner.size_inv);
+        let size_inverse = F::from(size as u64).inverse().expect("a power of two is not a multiple of r");
+        let scale = Zeroizing::new((point.pow([size as u64]) - F::one()) * size_inverse);
         let mut basis = Zeroizing::new(roots.par_iter().map(|root| *point - root).collect::<Vec<_>>());
         batch_inversion(&mut basis);
         basis.par_iter_mut().zip(&roots).for_each(|(value, root)| *value *= *root * *scale);
@@ -56,64 +86,67 @@ impl Domain {
     }
 
     /// The domain's Lagrange basis at `tau`. `tau` must not be in the domain.
-    pub fn lagrange(&self, tau: &Fr) -> Zeroizing<Vec<Fr>> {
+    pub fn lagrange(&self, tau: &F) -> Zeroizing<Vec<F>> {
         self.lagrange_at(tau)
     }
 
     /// Lagrange basis of the coset at `tau` times Z(tau)/Z(coset): Σ (A·B − C)(g·w^i) · this[i] = h(tau)·Z(tau).
-    pub fn quotient_basis(&self, tau: &Fr) -> Result<Zeroizing<Vec<Fr>>, Error> {
-        let inverse = self.shift.inverse().expect("a root of unity is not zero");
+    pub fn quotient_basis(&self, tau: &F) -> Result<Zeroizing<Vec<F>>, Error> {
+        let inverse = self.fft.shift().inverse().expect("a root of unity is not zero");
         let mut basis = self.lagrange_at(&(*tau * inverse));
-        let vanishing = tau.pow([self.inner.size]) - Fr::one();
-        let half = -(Fr::from(2u64).inverse().expect("r is odd"));
+        let vanishing = tau.pow([self.size() as u64]) - F::one();
+        let half = -(F::from(2u64).inverse().expect("r is odd"));
         let scale = Zeroizing::new(vanishing * half);
         basis.par_iter_mut().for_each(|value| *value *= *scale);
         Ok(basis)
     }
 
     /// (A·B − C) on the coset, from the three columns of row values (each of `size()` values).
-    pub fn quotient_values(&self, rows: Rows) -> Zeroizing<Vec<Fr>> {
-        let coset = self.inner.get_coset(self.shift).expect("the shift is not zero");
+    pub fn quotient_values(&self, rows: Rows<F>) -> Zeroizing<Vec<F>> {
         let Rows { mut a, mut b, mut c } = rows;
-        for column in [&mut a, &mut b, &mut c] {
-            self.inner.ifft_in_place(column);
-            coset.fft_in_place(column);
-        }
+        [&mut a, &mut b, &mut c].into_iter().for_each(|column| self.fft.to_coset(column));
         a.par_iter_mut().zip(&*b).zip(&*c).for_each(|((a, b), c)| *a = *a * b - c);
         a
     }
 }
 
 /// A·z, B·z and C·z on the domain, the public rows included.
-pub struct Rows {
-    pub a: Zeroizing<Vec<Fr>>,
-    pub b: Zeroizing<Vec<Fr>>,
-    pub c: Zeroizing<Vec<Fr>>,
+pub struct Rows<F: Scalar> {
+    pub a: Zeroizing<Vec<F>>,
+    pub b: Zeroizing<Vec<F>>,
+    pub c: Zeroizing<Vec<F>>,
 }
 
-fn dot(system: &ConstraintSystem, matrix: &Matrix, row: usize, witness: &[Fr]) -> Fr {
-    let mut sum = Fr::zero();
+fn dot<F: Scalar>(coefficients: &[F], matrix: &Matrix, row: usize, witness: &[F]) -> F {
+    let mut sum = F::zero();
     for (wire, coefficient) in matrix.row(row) {
         match coefficient {
             0 => sum += witness[wire],
             1 => sum -= witness[wire],
-            _ => sum += witness[wire] * system.coefficients[coefficient],
+            _ => sum += witness[wire] * coefficients[coefficient],
         }
     }
     sum
 }
 
+/// The matrix times the witness, filled up with zeros to `size` values.
+fn column<F: Scalar>(coefficients: &[F], matrix: &Matrix, size: usize, witness: &[F]) -> Zeroizing<Vec<F>> {
+    let mut values = Zeroizing::new(vec![F::zero(); size]);
+    values[..matrix.starts.len() - 1]
+        .par_iter_mut()
+        .enumerate()
+        .with_min_len(256)
+        .for_each(|(row, value)| *value = dot(coefficients, matrix, row, witness));
+    values
+}
+
 /// The rows of `witness`. Errors: [`Error::Unsatisfied`] with the first constraint that does not hold.
-pub fn rows(system: &ConstraintSystem, domain: &Domain, witness: &[Fr]) -> Result<Rows, Error> {
-    let column = |matrix: &Matrix| {
-        let mut values = Zeroizing::new(vec![Fr::zero(); domain.size()]);
-        values[..system.constraints]
-            .par_iter_mut()
-            .enumerate()
-            .with_min_len(256)
-            .for_each(|(row, value)| *value = dot(system, matrix, row, witness));
-        values
-    };
+pub fn rows<F: Scalar>(
+    system: &ConstraintSystem<F>,
+    domain: &Domain<F>,
+    witness: &[F],
+) -> Result<Rows<F>, Error> {
+    let column = |matrix: &Matrix| column(&system.coefficients, matrix, domain.size(), witness);
     let (mut a, b, c) = (column(&system.a), column(&system.b), column(&system.c));
     let broken = (0..system.constraints).into_par_iter().find_first(|&row| a[row] * b[row] != c[row]);
     if let Some(constraint) = broken {
@@ -121,4 +154,24 @@ pub fn rows(system: &ConstraintSystem, domain: &Domain, witness: &[Fr]) -> Resul
     }
     a[system.constraints..=system.constraints + system.public].copy_from_slice(&witness[..=system.public]);
     Ok(Rows { a, b, c })
+}
+
+/// The two matrices that a `.zkey` holds, one row a point of the domain, the public rows among them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halves<F> {
+    /// As in [`ConstraintSystem::coefficients`].
+    pub coefficients: Vec<F>,
+    pub a: Matrix,
+    pub b: Matrix,
+}
+
+impl<F: Scalar> Halves<F> {
+    /// The rows of `witness`, with C·z taken to be what it must be: a broken constraint is not seen here.
+    pub fn rows(&self, witness: &[F]) -> Rows<F> {
+        let column = |matrix: &Matrix| column(&self.coefficients, matrix, matrix.starts.len() - 1, witness);
+        let (a, b) = (column(&self.a), column(&self.b));
+        let mut c = Zeroizing::new(vec![F::zero(); a.len()]);
+        c.par_iter_mut().zip(&*a).zip(&*b).for_each(|((c, a), b)| *c = *a * b);
+        Rows { a, b, c }
+    }
 }

@@ -1,18 +1,19 @@
 //! Strict reader of iden3's binary `.r1cs` format, version 1 (github.com/iden3/r1csfile, `doc/r1cs_bin_format.md`).
 //!
-//! Every count is checked against the bytes that are there before anything is allocated; a field other than BN254's
-//! scalar field, a wire past the last one, a coefficient that is not below r, a custom gate, a repeated section and
+//! Every count is checked against the bytes that are there before anything is allocated; another field, a wire past the last one, a coefficient that is not below r, a custom gate, a repeated section and
 //! trailing bytes are refused.
 
 use std::collections::HashMap;
 
 use ark_bn254::Fr;
-use ark_ff::{BigInteger, One, PrimeField};
+use ark_ff::BigInteger;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
+use crate::curve::Scalar;
 use crate::encoding::{WORD, read_scalar_le};
 use crate::error::malformed;
+use crate::iden3::{Cursor, Sections};
 
 /// A wire number fits 28 bits: the domain has at most 2^28 points (2-adicity of r − 1).
 const LIMIT: u32 = 1 << 27;
@@ -42,7 +43,7 @@ impl Matrix {
 
 /// A rank-1 constraint system: for every row, (A·z)(B·z) = C·z with z the wires, z[0] = 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConstraintSystem {
+pub struct ConstraintSystem<F = Fr> {
     /// SHA-256 of the `.r1cs` file.
     pub sha256: [u8; 32],
     /// Number of wires, the constant one included.
@@ -52,40 +53,10 @@ pub struct ConstraintSystem {
     /// Number of rows.
     pub constraints: usize,
     /// The distinct coefficients; index 0 is 1 and index 1 is −1, the two that circuits use most.
-    pub coefficients: Vec<Fr>,
+    pub coefficients: Vec<F>,
     pub a: Matrix,
     pub b: Matrix,
     pub c: Matrix,
-}
-
-struct Cursor<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Cursor<'a> {
-    fn take(&mut self, count: usize) -> Result<&'a [u8], Error> {
-        let (head, tail) = self.bytes.split_at_checked(count).ok_or_else(|| {
-            malformed(WHAT, format!("ends early: {count} bytes wanted, {} left", self.bytes.len()))
-        })?;
-        self.bytes = tail;
-        Ok(head)
-    }
-
-    fn u32(&mut self) -> Result<u32, Error> {
-        Ok(u32::from_le_bytes(self.take(4)?.try_into().expect("4 bytes")))
-    }
-
-    fn u64(&mut self) -> Result<u64, Error> {
-        Ok(u64::from_le_bytes(self.take(8)?.try_into().expect("8 bytes")))
-    }
-
-    fn end(&self, what: &str) -> Result<(), Error> {
-        if self.bytes.is_empty() {
-            Ok(())
-        } else {
-            Err(malformed(WHAT, format!("{} bytes after {what}", self.bytes.len())))
-        }
-    }
 }
 
 struct Header {
@@ -95,10 +66,12 @@ struct Header {
     labels: u64,
 }
 
-fn read_header(bytes: &[u8]) -> Result<Header, Error> {
-    let mut cursor = Cursor { bytes };
-    if cursor.u32()? as usize != WORD || cursor.take(WORD)? != Fr::MODULUS.to_bytes_le() {
-        return Err(malformed(WHAT, "its field is not BN254's scalar field; compile with --prime bn128"));
+fn read_header<F: Scalar>(mut cursor: Cursor) -> Result<Header, Error> {
+    if !cursor.field::<F>()? {
+        return Err(malformed(
+            WHAT,
+            format!("its field is not the curve's; compile with --prime {}", F::PRIME),
+        ));
     }
     let (wires, outputs, inputs, private) = (cursor.u32()?, cursor.u32()?, cursor.u32()?, cursor.u32()?);
     let (labels, constraints) = (cursor.u64()?, cursor.u32()?);
@@ -113,57 +86,44 @@ fn read_header(bytes: &[u8]) -> Result<Header, Error> {
     Ok(Header { wires, public: outputs + inputs, constraints, labels })
 }
 
-/// Sections by type, each at most once, nothing after the last.
-fn read_sections(bytes: &[u8]) -> Result<HashMap<u32, &[u8]>, Error> {
-    let mut cursor = Cursor { bytes };
-    if cursor.take(4)? != b"r1cs" {
-        return Err(malformed(WHAT, "does not start with \"r1cs\""));
+/// Sections: 1 header, 2 constraints, 3 wire labels, 4 and 5 custom gates.
+fn read_sections(bytes: &[u8]) -> Result<Sections<'_>, Error> {
+    let sections = Sections::read(WHAT, bytes, "r1cs", 1, 5)?;
+    let gates = [4, 5].into_iter().filter_map(|kind| sections.get(kind));
+    if gates.flatten().any(|&byte| byte != 0) {
+        return Err(malformed(WHAT, "custom gates are not Groth16 constraints"));
     }
-    let version = cursor.u32()?;
-    if version != 1 {
-        return Err(malformed(WHAT, format!("version {version} instead of 1")));
-    }
-    let mut sections = HashMap::new();
-    for _ in 0..cursor.u32()? {
-        let (kind, size) = (cursor.u32()?, cursor.u64()?);
-        let size = usize::try_from(size).map_err(|_| malformed(WHAT, "a section larger than memory"))?;
-        let body = cursor.take(size)?;
-        match kind {
-            1..=3 => {}
-            4 | 5 if body.iter().all(|&byte| byte == 0) => {}
-            4 | 5 => return Err(malformed(WHAT, "custom gates are not Groth16 constraints")),
-            _ => return Err(malformed(WHAT, format!("unknown section {kind}"))),
-        }
-        if sections.insert(kind, body).is_some() {
-            return Err(malformed(WHAT, format!("section {kind} appears twice")));
-        }
-    }
-    cursor.end("the last section")?;
     Ok(sections)
 }
 
-/// The distinct coefficients met so far.
-struct Coefficients {
-    values: Vec<Fr>,
+/// The distinct coefficients met so far, by their bytes in the file.
+pub(crate) struct Coefficients<F> {
+    pub(crate) values: Vec<F>,
     index: HashMap<[u8; WORD], u32>,
 }
 
-impl Coefficients {
-    fn new() -> Self {
+impl<F: Scalar> Coefficients<F> {
+    /// Holds 1 and −1; `bytes` says how the file writes a value.
+    pub(crate) fn new(bytes: impl Fn(&F) -> Vec<u8>) -> Self {
         let mut table = Self { values: Vec::new(), index: HashMap::new() };
-        for value in [Fr::one(), -Fr::one()] {
-            let bytes = value.into_bigint().to_bytes_le().try_into().expect("32 bytes");
+        for value in [F::one(), -F::one()] {
+            let bytes = bytes(&value).try_into().expect("32 bytes");
             table.index.insert(bytes, table.values.len() as u32);
             table.values.push(value);
         }
         table
     }
 
-    fn id(&mut self, bytes: &[u8; WORD]) -> Result<u32, Error> {
+    /// The index of a value; `read` says how the file's bytes are read.
+    pub(crate) fn id(
+        &mut self,
+        bytes: &[u8; WORD],
+        read: impl Fn(&[u8; WORD]) -> Result<F, Error>,
+    ) -> Result<u32, Error> {
         if let Some(&id) = self.index.get(bytes) {
             return Ok(id);
         }
-        let value = read_scalar_le("r1cs coefficient", bytes)?;
+        let value = read(bytes)?;
         let id = self.values.len() as u32;
         self.values.push(value);
         self.index.insert(*bytes, id);
@@ -171,10 +131,10 @@ impl Coefficients {
     }
 }
 
-fn read_row(
+fn read_row<F: Scalar>(
     cursor: &mut Cursor,
     header: &Header,
-    table: &mut Coefficients,
+    table: &mut Coefficients<F>,
     matrix: &mut Matrix,
 ) -> Result<(), Error> {
     for _ in 0..cursor.u32()? {
@@ -183,28 +143,27 @@ fn read_row(
             return Err(malformed(WHAT, format!("wire {wire} of {}", header.wires)));
         }
         matrix.wires.push(wire);
-        matrix.coefficients.push(table.id(cursor.take(WORD)?.try_into().expect("32 bytes"))?);
+        matrix
+            .coefficients
+            .push(table.id(cursor.array()?, |bytes| read_scalar_le("r1cs coefficient", bytes))?);
     }
     let end = u32::try_from(matrix.wires.len()).map_err(|_| malformed(WHAT, "more than 2^32 terms"))?;
     matrix.starts.push(end);
     Ok(())
 }
 
-impl ConstraintSystem {
+impl<F: Scalar> ConstraintSystem<F> {
     /// Reads a `.r1cs` file. Errors: [`Error::Malformed`] with what was wrong.
     pub fn read(bytes: &[u8]) -> Result<Self, Error> {
         let sections = read_sections(bytes)?;
-        let section = |kind: u32, name: &str| {
-            sections.get(&kind).copied().ok_or_else(|| malformed(WHAT, format!("has no {name} section")))
-        };
-        let header = read_header(section(1, "header")?)?;
-        if let Some(map) = sections.get(&3)
+        let header = read_header::<F>(sections.require(1, "header")?)?;
+        if let Some(map) = sections.get(3)
             && (map.len() as u64 != 8 * u64::from(header.wires) || header.labels < u64::from(header.wires))
         {
             return Err(malformed(WHAT, "the wire-to-label map does not fit the number of wires"));
         }
-        let mut cursor = Cursor { bytes: section(2, "constraints")? };
-        let mut table = Coefficients::new();
+        let mut cursor = sections.require(2, "constraints")?;
+        let mut table = Coefficients::new(|value: &F| value.into_bigint().to_bytes_le());
         let mut matrices = [Matrix::default(), Matrix::default(), Matrix::default()];
         for matrix in &mut matrices {
             matrix.starts.push(0);

@@ -11,7 +11,7 @@ use ark_ec::{AffineRepr, PrimeGroup};
 use ark_ff::{Field, One, Zero};
 use zeroize::Zeroizing;
 
-use crate::key::{KeyBody, ProvingKey};
+use crate::key::{KeyBody, Points, ProvingKey};
 use crate::qap::Domain;
 use crate::r1cs::{ConstraintSystem, Matrix};
 use crate::{Error, Progress, random, report};
@@ -29,9 +29,9 @@ struct Toxic {
 }
 
 impl Toxic {
-    fn draw(domain: &Domain) -> Result<Self, Error> {
+    fn draw(domain: &Domain<Fr>) -> Result<Self, Error> {
         loop {
-            let tau = random::scalar()?;
+            let tau = random::scalar::<Fr>()?;
             // τ in the domain or its coset would make a Lagrange denominator zero: probability 2^-235, but not zero.
             if tau.pow([2 * domain.size() as u64]) != Fr::one() {
                 return Ok(Self { tau, alpha: random::scalar()?, beta: random::scalar()? });
@@ -47,7 +47,7 @@ struct Polynomials {
     c: Zeroizing<Vec<Fr>>,
 }
 
-fn evaluate(system: &ConstraintSystem, domain: &Domain, tau: &Fr) -> Polynomials {
+fn evaluate(system: &ConstraintSystem, domain: &Domain<Fr>, tau: &Fr) -> Polynomials {
     let basis = domain.lagrange(tau);
     let column = |matrix: &Matrix| {
         let mut values = Zeroizing::new(vec![Fr::zero(); system.wires]);
@@ -137,7 +137,7 @@ pub fn setup(system: ConstraintSystem, label: &str, progress: Progress) -> Resul
     };
     let mut ic = lift.g1(&combined)?;
     let l = ic.split_off(system.public + 1);
-    let body = KeyBody {
+    let points = Points {
         alpha_g1: (G1Affine::generator() * *toxic.alpha).into(),
         beta_g1: (G1Affine::generator() * *toxic.beta).into(),
         beta_g2: (G2Affine::generator() * *toxic.beta).into(),
@@ -151,7 +151,6 @@ pub fn setup(system: ConstraintSystem, label: &str, progress: Progress) -> Resul
         b_g2: lift.g2(&b)?,
         l,
         h: lift.g1(&quotient)?,
-        system,
     };
-    Ok(ProvingKey::new(body, label.to_owned(), Vec::new()))
+    Ok(ProvingKey::new(KeyBody { system, points }, label.to_owned(), Vec::new()))
 }

@@ -229,7 +229,7 @@ pub fn verify_log(key: &ProvingKey) -> Result<(), Error> {
         chain = entry.hash(&chain);
         (key_hash, delta_g1, delta_g2) = (entry.key_after, entry.proof.delta_g1, entry.proof.delta_g2);
     }
-    if key_hash != key.hash || delta_g1 != key.body.delta_g1 || delta_g2 != key.body.delta_g2 {
+    if key_hash != key.hash || delta_g1 != key.body.points.delta_g1 || delta_g2 != key.body.points.delta_g2 {
         return refuse(key.log.len().saturating_sub(1), "the log does not end at this key");
     }
     Ok(())

@@ -86,7 +86,7 @@ fn a_rehashed_key_is_refused() {
         &initial,
         &key,
         |k| {
-            k.body.l[0] = (k.body.l[0] * Fr::from(2u64)).into_affine();
+            k.body.points.l[0] = (k.body.points.l[0] * Fr::from(2u64)).into_affine();
             rehash(k)
         },
         "proof of knowledge",
@@ -95,12 +95,12 @@ fn a_rehashed_key_is_refused() {
         &initial,
         &key,
         |k| {
-            k.body.a[0] = -k.body.a[0];
+            k.body.points.a[0] = -k.body.points.a[0];
             k.hash = k.body.hash()
         },
         "does not end at this key",
     );
-    refused(&initial, &key, |k| k.body.h[0] = k.body.h[1], "does not end at this key");
+    refused(&initial, &key, |k| k.body.points.h[0] = k.body.points.h[1], "does not end at this key");
 }
 
 /// A contributor with a valid proof of knowledge who scales L, H or anything else wrongly: only the queries' check sees it.
@@ -118,10 +118,10 @@ fn a_contributor_who_scales_wrongly_is_refused() {
     };
     let doubled = |point: &mut G1Affine| *point = (*point * Fr::from(2u64)).into_affine();
     for (change, why) in [
-        (&(|k: &mut ProvingKey| doubled(&mut k.body.l[2])) as &dyn Fn(&mut ProvingKey), "L or H"),
-        (&|k: &mut ProvingKey| doubled(&mut k.body.h[0]), "L or H"),
-        (&|k: &mut ProvingKey| doubled(&mut k.body.ic[1]), "leave alone"),
-        (&|k: &mut ProvingKey| k.body.b_g1[0] = -k.body.b_g1[0], "leave alone"),
+        (&(|k: &mut ProvingKey| doubled(&mut k.body.points.l[2])) as &dyn Fn(&mut ProvingKey), "L or H"),
+        (&|k: &mut ProvingKey| doubled(&mut k.body.points.h[0]), "L or H"),
+        (&|k: &mut ProvingKey| doubled(&mut k.body.points.ic[1]), "leave alone"),
+        (&|k: &mut ProvingKey| k.body.points.b_g1[0] = -k.body.points.b_g1[0], "leave alone"),
     ] {
         let next = dishonest(change);
         match verify_contributions(&initial, &next) {
@@ -138,11 +138,11 @@ fn contribute_unchecked(poisoned: &ProvingKey, honest: &ProvingKey) -> ProvingKe
     use w3bstream_groth16::transcript::{Contribution, Knowledge, chain_hash, hash_to_g2};
     let x = Fr::from(123_456_789u64);
     let mut body = poisoned.body.clone();
-    for point in body.l.iter_mut().chain(&mut body.h) {
+    for point in body.points.l.iter_mut().chain(&mut body.points.h) {
         *point = (*point * x.inverse().unwrap()).into_affine();
     }
-    body.delta_g1 = (body.delta_g1 * x).into_affine();
-    body.delta_g2 = (body.delta_g2 * x).into_affine();
+    body.points.delta_g1 = (body.points.delta_g1 * x).into_affine();
+    body.points.delta_g2 = (body.points.delta_g2 * x).into_affine();
     let mut next = ProvingKey::new(body, honest.label.clone(), honest.log.clone());
     let s = (G1Affine::generator() * Fr::from(42u64)).into_affine();
     let mut entry = Contribution {
@@ -152,8 +152,8 @@ fn contribute_unchecked(poisoned: &ProvingKey, honest: &ProvingKey) -> ProvingKe
         key_before: honest.hash,
         key_after: next.hash,
         proof: Knowledge {
-            delta_g1: next.body.delta_g1,
-            delta_g2: next.body.delta_g2,
+            delta_g1: next.body.points.delta_g1,
+            delta_g2: next.body.points.delta_g2,
             s,
             s_x: (s * x).into_affine(),
             r_x: G2Affine::generator(),
@@ -196,18 +196,18 @@ fn a_bad_contributor_name_is_refused() {
 #[test]
 fn the_r1cs_reader_never_panics_and_refuses_truncation() {
     let bytes = circuit().to_r1cs();
-    assert!(ConstraintSystem::read(&bytes).is_ok());
+    assert!(<ConstraintSystem>::read(&bytes).is_ok());
     for length in 0..bytes.len() {
-        assert!(ConstraintSystem::read(&bytes[..length]).is_err(), "length {length}");
+        assert!(<ConstraintSystem>::read(&bytes[..length]).is_err(), "length {length}");
     }
-    assert!(ConstraintSystem::read(&[&bytes[..], &[0]].concat()).is_err());
+    assert!(<ConstraintSystem>::read(&[&bytes[..], &[0]].concat()).is_err());
     for position in 0..bytes.len() {
         for bit in [0x01, 0x80] {
             let mut changed = bytes.clone();
             changed[position] ^= bit;
             // A changed coefficient or wire may still be a system; it must then be another one.
-            if let Ok(system) = ConstraintSystem::read(&changed) {
-                assert_ne!(system, ConstraintSystem::read(&bytes).unwrap());
+            if let Ok(system) = <ConstraintSystem>::read(&changed) {
+                assert_ne!(system, <ConstraintSystem>::read(&bytes).unwrap());
             }
         }
     }
@@ -219,7 +219,7 @@ fn the_r1cs_reader_refuses_other_fields_wires_and_counts() {
     let changed = |at: usize, value: &[u8]| {
         let mut file = bytes.clone();
         file[at..at + value.len()].copy_from_slice(value);
-        match ConstraintSystem::read(&file) {
+        match <ConstraintSystem>::read(&file) {
             Err(Error::Malformed { detail, .. }) => detail,
             other => panic!("{other:?}"),
         }

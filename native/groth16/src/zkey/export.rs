@@ -1,36 +1,20 @@
-//! Export to snarkjs' `.zkey` format (Groth16, version 1), so that other people's provers can use and check our keys.
-//!
-//! The layout is that of iden3's binary files: magic, version, then sections of type u32, length u64, body. Our H query
-//! is snarkjs' already: the odd points of the Lagrange basis over the domain of twice the size. Coefficients are written
-//! as value·R^2 mod r, which is what snarkjs multiplies a plain witness with. Section 10 carries no contributions: our
-//! chain has its own log (`transcript`).
+//! Writes our key as a `.zkey`, so that other people's provers can use and check it. Section 10 carries no contributions:
+//! our chain has its own log (`transcript`).
 
-use ark_bn254::{Fq, Fr, G1Affine, G2Affine};
+use ark_bn254::{Fq, Fr, G2Affine};
 use ark_ec::AffineRepr;
-use ark_ff::{BigInteger, Fp, MontBackend, MontConfig, One, PrimeField};
+use ark_ff::{BigInteger, PrimeField};
 
+use super::montgomery_radix;
+use crate::curve::Point;
+use crate::fixed::Fixed;
 use crate::key::ProvingKey;
-use crate::qap::Domain;
+use crate::qap::domain_size;
 use crate::{Error, r1cs::Matrix};
 
-fn raw<C: MontConfig<4>>(value: &Fp<MontBackend<C, 4>, 4>, out: &mut Vec<u8>) {
-    out.extend(value.0.0.iter().flat_map(|limb| limb.to_le_bytes()));
-}
-
-fn g1(point: &G1Affine, out: &mut Vec<u8>) {
-    raw(&point.x, out);
-    raw(&point.y, out);
-}
-
-fn g2(point: &G2Affine, out: &mut Vec<u8>) {
-    for part in [&point.x.c0, &point.x.c1, &point.y.c0, &point.y.c1] {
-        raw(part, out);
-    }
-}
-
-fn g1_all(points: &[G1Affine]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64 * points.len());
-    points.iter().for_each(|point| g1(point, &mut out));
+fn all<P: Point>(points: &[P]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(P::SIZE * points.len());
+    points.iter().for_each(|point| point.write(&mut out));
     out
 }
 
@@ -48,32 +32,32 @@ fn dense<P: AffineRepr>(wires: usize, used: &[u32], points: &[P]) -> Vec<P> {
 }
 
 fn header(key: &ProvingKey, domain: usize) -> Vec<u8> {
-    let body = &key.body;
+    let (system, points) = (&key.body.system, &key.body.points);
     let mut out = Vec::new();
     for modulus in [Fq::MODULUS, Fr::MODULUS] {
         u32s(&[32], &mut out);
         out.extend(modulus.to_bytes_le());
     }
-    u32s(&[body.system.wires, body.system.public, domain], &mut out);
-    g1(&body.alpha_g1, &mut out);
-    g1(&body.beta_g1, &mut out);
-    g2(&body.beta_g2, &mut out);
-    g2(&G2Affine::generator(), &mut out);
-    g1(&body.delta_g1, &mut out);
-    g2(&body.delta_g2, &mut out);
+    u32s(&[system.wires, system.public, domain], &mut out);
+    points.alpha_g1.write(&mut out);
+    points.beta_g1.write(&mut out);
+    points.beta_g2.write(&mut out);
+    G2Affine::generator().write(&mut out);
+    points.delta_g1.write(&mut out);
+    points.delta_g2.write(&mut out);
     out
 }
 
 fn coefficients(key: &ProvingKey) -> Vec<u8> {
     let system = &key.body.system;
-    // As a field element, so that the Montgomery limbs of value·r_one are value·R^2.
-    let r_one = Fr::from(Fr::one().0);
+    // The Montgomery limbs of value·R are value·R^2.
+    let r_one: Fr = montgomery_radix();
     let scaled: Vec<Fr> = system.coefficients.iter().map(|value| *value * r_one).collect();
     let mut out = Vec::new();
     u32s(&[system.a.wires.len() + system.b.wires.len() + system.public + 1], &mut out);
     let mut term = |matrix: usize, row: usize, wire: usize, value: &Fr| {
         u32s(&[matrix, row, wire], &mut out);
-        raw(value, &mut out);
+        value.write(&mut out);
     };
     for row in 0..system.constraints {
         for (index, matrix) in [&system.a, &system.b].into_iter().enumerate() {
@@ -92,19 +76,18 @@ pub fn export(key: &ProvingKey) -> Result<Vec<u8>, Error> {
     key.require_contribution()?;
     let body = &key.body;
     let wires = body.system.wires;
-    let domain = Domain::of(&body.system)?.size();
-    let mut b_g2 = Vec::with_capacity(128 * wires);
-    dense(wires, &body.b_wires, &body.b_g2).iter().for_each(|point| g2(point, &mut b_g2));
+    let domain = domain_size(&body.system)?;
+    let points = &body.points;
     let sections = [
         vec![1, 0, 0, 0],
         header(key, domain),
-        g1_all(&body.ic),
+        all(&points.ic),
         coefficients(key),
-        g1_all(&dense(wires, &body.a_wires, &body.a)),
-        g1_all(&dense(wires, &body.b_wires, &body.b_g1)),
-        b_g2,
-        g1_all(&body.l),
-        g1_all(&body.h),
+        all(&dense(wires, &points.a_wires, &points.a)),
+        all(&dense(wires, &points.b_wires, &points.b_g1)),
+        all(&dense(wires, &points.b_wires, &points.b_g2)),
+        all(&points.l),
+        all(&points.h),
         vec![0; 68],
     ];
     let mut out = b"zkey".to_vec();

@@ -1,0 +1,7 @@
+//! Fuzzes the body `claim` of the Groth16 crate's readers.
+#![no_main]
+
+#[path = "../../groth16/tests/readers/mod.rs"]
+mod readers;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| readers::claim(bytes));
