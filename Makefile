@@ -60,7 +60,7 @@ check: setup tools ## Formatting, lints, types, import rules, generated files
 	@cargo fmt --manifest-path native/Cargo.toml --all --check
 	@cargo fmt --manifest-path native/peers/Cargo.toml --check
 	@cargo fmt --manifest-path native/fuzz/Cargo.toml --check
-	@cargo clippy --quiet --release --manifest-path native/Cargo.toml --all-targets -- -D warnings
+	@cargo clippy --quiet --release --manifest-path native/Cargo.toml --workspace --all-targets -- -D warnings
 	@$(BIN)/python proto/generate.py --check
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m verifier.contracts.compile --check
 

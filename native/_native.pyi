@@ -330,6 +330,20 @@ class Groth16Key:
         Every length, index, value and point is checked (curve and subgroup) before it is kept; who contributed is not:
         that is for `snarkjs zkey verify`. A `.zkey` holds two of the three matrices, so without its `r1cs` a broken
         constraint cannot be named. Raises Groth16Error: `io`, `malformed` (also for an `r1cs` that is not the key's)."""
+    def with_tables(
+        self,
+        memory: int,
+        folder: str | os.PathLike[str] | None = None,
+        threads: int = 0,
+        progress: Callable[[str, float], object] | None = None,
+    ) -> Groth16Key:
+        """The same key with stored multiples of its points, at most `memory` bytes of them: proofs are faster.
+
+        With a `folder` they are read from files there where those are this key's, and written there else; processes that
+        use one folder share the memory. Raises Groth16Error (`resources`, `io`)."""
+    @property
+    def tables(self) -> dict[str, str]:
+        """What was stored for each list of points, in words; empty without tables."""
     def verifying_key_abi(self) -> bytes:
         """The verifying key's ABI encoding, docs/reference/encodings.md §4."""
     def zkey(self) -> bytes:

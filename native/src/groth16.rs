@@ -2,19 +2,23 @@
 
 mod imported;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+use w3bstream_groth16::curve::Bn254;
 use w3bstream_groth16::key::ProvingKey;
 use w3bstream_groth16::r1cs::ConstraintSystem;
+use w3bstream_groth16::tables::Tables;
 use w3bstream_groth16::{Error, ceremony, on_threads, prove, setup, zkey};
 
+use crate::callback::Callback;
 use imported::{Groth16ImportedKey, Source, Witness, groth16_verify, groth16_verify_batch, prove_with};
 
 create_exception!(
@@ -39,31 +43,24 @@ fn run<T: Send>(
     progress: Option<Py<PyAny>>,
     work: impl FnOnce(w3bstream_groth16::Progress) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
-    let raised: Mutex<Option<PyErr>> = Mutex::new(None);
-    let report = |stage: &str, fraction: f64| match &progress {
-        None => true,
-        Some(callback) => Python::attach(|py| match callback.call1(py, (stage, fraction)) {
-            Ok(_) => true,
-            Err(error) => {
-                *raised.lock().expect("no panic while held") = Some(error);
-                false
-            }
-        }),
-    };
+    let callback = Callback::new(progress);
+    let report = |stage: &str, fraction: f64| callback.tell((stage, fraction));
     let result = py.detach(|| on_threads(threads, || work(&report)));
-    match raised.into_inner().expect("no panic while held") {
-        Some(error) => Err(error),
-        None => result.map_err(refuse),
-    }
+    callback.result(result.map_err(refuse))
 }
 
 /// A Groth16 proving key over BN254 with its contribution log. Immutable.
 #[pyclass(frozen, module = "native._native")]
 struct Groth16Key {
     inner: Arc<ProvingKey>,
+    tables: Option<Tables<Bn254>>,
 }
 
 impl Groth16Key {
+    fn of(key: ProvingKey) -> Self {
+        Self { inner: Arc::new(key), tables: None }
+    }
+
     fn proved<'py>(
         &self,
         py: Python<'py>,
@@ -71,8 +68,9 @@ impl Groth16Key {
         threads: usize,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<(Bound<'py, PyBytes>, prove::Timings)> {
+        let tables = self.tables.as_ref();
         let (proof, timings) =
-            run(py, threads, progress, |report| prove_with(&*self.inner, witness, report))?;
+            run(py, threads, progress, |report| prove_with(&*self.inner, tables, witness, report))?;
         Ok((PyBytes::new(py, &proof), timings))
     }
 }
@@ -90,7 +88,7 @@ impl Groth16Key {
     ) -> PyResult<Self> {
         let key =
             run(py, threads, progress, |report| setup::setup(ConstraintSystem::read(r1cs)?, label, report))?;
-        Ok(Self { inner: Arc::new(key) })
+        Ok(Self::of(key))
     }
 
     #[pyo3(signature = (name, threads = 0, progress = None))]
@@ -102,7 +100,7 @@ impl Groth16Key {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let key = run(py, threads, progress, |report| ceremony::contribute(&self.inner, name, report))?;
-        Ok(Self { inner: Arc::new(key) })
+        Ok(Self::of(key))
     }
 
     #[staticmethod]
@@ -110,7 +108,7 @@ impl Groth16Key {
     fn load(py: Python<'_>, path: PathBuf, threads: usize) -> PyResult<Self> {
         let bytes = py.detach(|| std::fs::read(&path)).map_err(|error| io(&path, &error))?;
         let key = run(py, threads, None, |_| ProvingKey::from_bytes(&bytes))?;
-        Ok(Self { inner: Arc::new(key) })
+        Ok(Self::of(key))
     }
 
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
@@ -163,6 +161,26 @@ impl Groth16Key {
         threads: usize,
     ) -> PyResult<Groth16ImportedKey> {
         Groth16ImportedKey::read(py, &source, r1cs, threads)
+    }
+
+    #[pyo3(signature = (memory, folder = None, threads = 0, progress = None))]
+    fn with_tables(
+        &self,
+        py: Python<'_>,
+        memory: u64,
+        folder: Option<PathBuf>,
+        threads: usize,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let tables = run(py, threads, progress, |report| {
+            Tables::prepare(&self.inner.body.points, folder.as_deref(), memory, report)
+        })?;
+        Ok(Self { inner: self.inner.clone(), tables: Some(tables) })
+    }
+
+    #[getter]
+    fn tables(&self) -> BTreeMap<&'static str, String> {
+        self.tables.iter().flat_map(Tables::plans).collect()
     }
 
     fn verifying_key_abi<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {

@@ -250,7 +250,7 @@ proptest! {
     ) {
         let entries: Vec<Entry> = entries
             .iter()
-            .map(|(at, power, minus)| at | power << POWER_SHIFT | u32::from(*minus) * NEGATIVE)
+            .map(|(at, power, minus)| at | (power << POWER_SHIFT) | (u32::from(*minus) * NEGATIVE))
             .collect();
         let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(entries.len())).collect();
         cuts.extend([0, entries.len()]);

@@ -11,6 +11,7 @@ use w3bstream_groth16::batch::refused_bytes;
 use w3bstream_groth16::curve::{Bls12_381, Bn254, Curve};
 use w3bstream_groth16::key::Key;
 use w3bstream_groth16::r1cs::ConstraintSystem;
+use w3bstream_groth16::tables::Tables;
 use w3bstream_groth16::verify::{Proof, VerifyingKey, signals_from_bytes};
 use w3bstream_groth16::zkey::{self, ImportedKey};
 use w3bstream_groth16::{Error, Progress, prove, verify};
@@ -33,13 +34,18 @@ pub enum Witness<'a> {
 /// A proof's bytes with the seconds of each stage.
 type Proved = Result<(Vec<u8>, prove::Timings), Error>;
 
-/// Proves with any key.
-pub fn prove_with<K: Key>(key: &K, witness: &Witness, report: Progress) -> Proved {
+/// Proves with any key, over its tables if it has some.
+pub fn prove_with<K: Key>(
+    key: &K,
+    tables: Option<&Tables<K::Curve>>,
+    witness: &Witness,
+    report: Progress,
+) -> Proved {
     let witness = match witness {
         Witness::Words(bytes) => prove::witness_from_bytes(key, bytes)?,
         Witness::Wtns(bytes) => prove::witness_from_wtns(key, bytes)?,
     };
-    let (proof, timings) = prove::prove(key, &witness, report)?;
+    let (proof, timings) = prove::prove_over(key, tables, &witness, report)?;
     Ok((proof.to_bytes(), timings))
 }
 
@@ -62,7 +68,7 @@ struct Shape {
 
 impl<E: Curve> AnyKey for ImportedKey<E> {
     fn prove(&self, witness: &Witness, report: Progress) -> Proved {
-        prove_with(self, witness, report)
+        prove_with(self, None, witness, report)
     }
     fn verifying_key(&self) -> Vec<u8> {
         Key::verifying_key(self).to_bytes()
