@@ -79,9 +79,15 @@ async def make_stream(ledger: Ledger, server: EmbeddedNats) -> JetStream:
     return stream
 
 
-@pytest.mark.parametrize(("point", "committed"), [("before_ack", 6), ("in_transaction", 0)])
+@pytest.mark.parametrize(("point", "committed"), [("before_ack", range(1, 7)), ("in_transaction", range(1))])
 async def test_a_coordinator_killed_around_its_commit(
-    ledger: Ledger, ledger_url: str, server: EmbeddedNats, tmp_path: Path, make_intake: Any, point: str, committed: int
+    ledger: Ledger,
+    ledger_url: str,
+    server: EmbeddedNats,
+    tmp_path: Path,
+    make_intake: Any,
+    point: str,
+    committed: range,
 ) -> None:
     stream = await make_stream(ledger, server)
     await stream.publish([reading(sequence) for sequence in range(1, 7)])
@@ -96,7 +102,9 @@ async def test_a_coordinator_killed_around_its_commit(
     )
     async with asyncio.timeout(60):
         assert await child.wait() == -signal.SIGKILL
-    assert len(await rows(ledger, ReadingRow)) == committed
+    assert (
+        len(await rows(ledger, ReadingRow)) in committed
+    )  # of six: messages are taken as they arrive, not in full batches
 
     intake = make_intake()
     running = asyncio.create_task(intake.run())

@@ -1,5 +1,6 @@
-//! Multi-scalar multiplication, twice: the accelerator's for the prover, whose proofs are checked anyway, and arkworks'
-//! for those who check. A defect of the fast engines can cost a proof; it must not make one hold.
+//! Multi-scalar multiplication, twice: the accelerator's for a prover with tables, whose proofs are checked anyway, and
+//! arkworks' for one without and for those who check. A defect of the fast engines can cost a proof; it must not make one
+//! hold.
 
 use std::path::Path;
 
@@ -20,10 +21,6 @@ pub trait Msm: CurveGroup {
     /// # Panics
     /// If the lengths differ: the callers hold both sides, so a difference is a defect.
     fn checked_sum(bases: &[Self::Affine], scalars: &[Self::ScalarField]) -> Self;
-
-    /// Σ scalars[i]·bases[i] by the accelerator, without a table.
-    fn fast_sum(bases: &[Self::Affine], scalars: &[Self::ScalarField], report: Report)
-    -> Result<Self, Error>;
 
     /// Σ scalars[i]·bases[i] over a table.
     fn fast_sum_over(
@@ -53,10 +50,6 @@ macro_rules! groups {
             fn checked_sum(bases: &[Self::Affine], scalars: &[Self::ScalarField]) -> Self {
                 assert_eq!(bases.len(), scalars.len(), "one scalar a base");
                 <Self as VariableBaseMSM>::msm_unchecked(bases, scalars)
-            }
-
-            fn fast_sum(bases: &[Self::Affine], scalars: &[Self::ScalarField], report: Report) -> Result<Self, Error> {
-                w3bstream_msm::msm::<$group>(bases, scalars, &PlanRequest::default(), report)
             }
 
             fn fast_sum_over(
@@ -117,7 +110,6 @@ mod tests {
         bases.iter_mut().skip(3).step_by(7).for_each(|base| *base = G::zero().into_affine());
         let naive: G = bases.iter().zip(&scalars).map(|(base, scalar)| *base * scalar).sum();
         assert_eq!(msm::<G>(&bases, &scalars), naive);
-        assert_eq!(G::fast_sum(&bases, &scalars, &unheard), Ok(naive));
         let table = G::build(&bases, 1 << 20, &unheard).unwrap();
         assert_eq!(G::fast_sum_over(&table, &scalars, &unheard), Ok(naive));
     }

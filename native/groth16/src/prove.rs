@@ -32,7 +32,7 @@ impl Stages<'_> {
         report(self.progress, stage, fraction)
     }
 
-    /// Σ scalars[i]·bases[i], over the bases' table where there is one, as the work between two fractions.
+    /// Σ scalars[i]·bases[i], by the accelerator where the bases have a table, as the work between two fractions.
     fn sum<G: Msm>(
         &mut self,
         stage: &'static str,
@@ -43,9 +43,9 @@ impl Stages<'_> {
         let progress = self.progress;
         let heard = |done: f64| progress(stage, from + done * (to - from));
         let sum = match table {
-            Some(table) => G::fast_sum_over(table, scalars, &heard),
-            None => G::fast_sum(bases, scalars, &heard),
-        }?;
+            Some(table) => G::fast_sum_over(table, scalars, &heard)?,
+            None => G::checked_sum(bases, scalars),
+        };
         self.done(stage, to)?;
         Ok(sum)
     }
