@@ -7,7 +7,7 @@
 
 use std::arch::x86_64::*;
 
-use ark_ff::{Field, MontConfig};
+use ark_ff::MontConfig;
 
 use crate::{Constant, Lanes};
 
@@ -22,7 +22,7 @@ impl<C: MontConfig<W>, const W: usize, const L: usize> Lanes<C, W, L> {
         let twos = fours.times(quarters);
         let neighbours = twos.swapped();
         // Every lane holds the product of all now.
-        let inverse = twos.times(neighbours).store()[0].inverse()?;
+        let inverse = crate::divsteps::inverse(&twos.times(neighbours).store()[0])?;
         Some(Self::splat(&Constant::new(inverse)).times(neighbours).times(quarters).times(halves))
     }
 

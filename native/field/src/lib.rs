@@ -12,10 +12,12 @@
 //! | `loose` | sums and differences whose carries wait |
 //! | `wide` | sums of products that are reduced once |
 //! | `rows` | eight rows of eight words, as vectors of one word each and back |
+//! | `divsteps` | the inverse of one element |
 //! | `inverse` | one inversion for eight lanes |
 
 use ark_ff::{Fp, MontBackend};
 
+mod divsteps;
 #[cfg(target_arch = "x86_64")]
 mod inverse;
 #[cfg(target_arch = "x86_64")]
@@ -28,6 +30,7 @@ pub mod rows;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
+pub use divsteps::inverse;
 #[cfg(target_arch = "x86_64")]
 pub use lanes::{Lanes, Mask};
 pub use limbs::{Constant, limit};

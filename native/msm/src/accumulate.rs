@@ -1,17 +1,16 @@
 //! Partitions of hits as bucket sums: each partition is sorted by bucket, in the cache, and summed in one batch.
 //!
 //! A witness of zeros and ones puts half of all its hits into one bucket. A partition of many times the usual batch is
-//! therefore cut by chunks; the parts are summed by any thread and their sums added in one more batch.
+//! therefore cut by blocks; the parts are summed by any thread and their sums added in one more batch.
 
 use crate::curve::Curve;
 use crate::error::Error;
 use crate::kernel::{Entry, Kernel};
 use crate::memory::occupied;
-use crate::partition::{BATCH, Partitions};
+use crate::partition::{BATCH, Block, Partitions};
 use crate::progress::Progress;
 use crate::workers::{Worker, Workers};
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// A partition with more hits than this is cut; the windows at the top of a scalar reach twice the average by nature.
 const CUT: usize = 3 * BATCH;
@@ -30,15 +29,15 @@ pub(crate) fn accumulate<C: Curve, K: Kernel<C>>(
         let parts = parts(partitions, partition);
         if let [all] = &parts[..] {
             return workers.with(|worker| {
-                batch::<C, K>(kernel, worker, points, partitions, partition, all.clone(), sums);
+                batch::<C, K>(kernel, worker, points, partitions, partition, all, sums);
                 progress.advance(worker.entries.len() as u64)
             });
         }
         let mut partial = vec![0u64; parts.len() * sums.len()];
         let tasks = partial.par_chunks_mut(sums.len()).zip(parts).with_max_len(1);
-        tasks.try_for_each(|(sums, chunks)| {
+        tasks.try_for_each(|(sums, blocks)| {
             workers.with(|worker| {
-                batch::<C, K>(kernel, worker, points, partitions, partition, chunks, sums);
+                batch::<C, K>(kernel, worker, points, partitions, partition, blocks, sums);
                 progress.advance(worker.entries.len() as u64)
             })
         })?;
@@ -47,32 +46,31 @@ pub(crate) fn accumulate<C: Curve, K: Kernel<C>>(
     })
 }
 
-/// Runs of chunks that have about a batch of a partition's hits each; one run for all if they are few.
-fn parts(partitions: &Partitions, partition: usize) -> Vec<Range<usize>> {
-    let hits = |chunk| partitions.hits(chunk, partition).len();
-    let chunks = partitions.chunks();
-    if (0..chunks).map(hits).sum::<usize>() <= CUT {
-        return vec![0..chunks; 1];
+/// Runs of blocks that have about a batch of a partition's hits each; one run for all if they are few.
+fn parts(partitions: &Partitions, partition: usize) -> Vec<&[Block]> {
+    let blocks = partitions.blocks(partition);
+    if blocks.iter().map(|block| block.count as usize).sum::<usize>() <= CUT {
+        return vec![blocks];
     }
     let (mut parts, mut start, mut held) = (Vec::new(), 0, 0);
-    for chunk in 0..chunks {
-        held += hits(chunk);
-        if held >= BATCH || chunk + 1 == chunks {
-            parts.push(start..chunk + 1);
-            (start, held) = (chunk + 1, 0);
+    for (at, block) in blocks.iter().enumerate() {
+        held += block.count as usize;
+        if held >= BATCH || at + 1 == blocks.len() {
+            parts.push(&blocks[start..=at]);
+            (start, held) = (at + 1, 0);
         }
     }
     parts
 }
 
-/// Sums the hits that some chunks have in a partition, bucket by bucket.
+/// Sums the hits of some blocks of a partition, bucket by bucket.
 fn batch<C: Curve, K: Kernel<C>>(
     kernel: &K,
     worker: &mut Worker<K::Scratch>,
     points: &[u64],
     partitions: &Partitions,
     partition: usize,
-    chunks: Range<usize>,
+    blocks: &[Block],
     sums: &mut [u64],
 ) {
     let buckets = sums.len() / C::POINT_WORDS;
@@ -80,8 +78,8 @@ fn batch<C: Curve, K: Kernel<C>>(
     let bucket = |hit: u64| ((hit >> 32) as u32 - first) as usize;
     worker.counts.clear();
     worker.counts.resize(buckets, 0);
-    for chunk in chunks.clone() {
-        for &hit in partitions.hits(chunk, partition) {
+    for block in blocks {
+        for &hit in partitions.hits(*block) {
             worker.counts[bucket(hit)] += 1;
         }
     }
@@ -92,8 +90,8 @@ fn batch<C: Curve, K: Kernel<C>>(
         total - count
     }));
     worker.entries.resize(total as usize, 0);
-    for chunk in chunks {
-        for &hit in partitions.hits(chunk, partition) {
+    for block in blocks {
+        for &hit in partitions.hits(*block) {
             let at = &mut worker.cursors[bucket(hit)];
             worker.entries[*at as usize] = hit as Entry;
             *at += 1;

@@ -6,12 +6,12 @@ use crate::engine::AnyEngine;
 use crate::error::{Error, TableFault};
 use crate::kernel::{Instructions, Kernel, select};
 use crate::memory::{Storage, occupied};
-use crate::multiply::Multiplier;
+use crate::multiply::{Memory, Multiplier};
 use crate::planner::{Plan, PlanRequest, engine_of, fastest};
 use crate::progress::Report;
 use crate::table;
 use crate::table_file::{self, BasesDigest};
-use crate::workers::{Pool, Sorter, Workers};
+use crate::workers::Workers;
 use ark_ec::AffineRepr;
 use rayon::prelude::*;
 use std::path::Path;
@@ -105,7 +105,7 @@ struct Bases<C: Curve, K: Kernel<C>> {
     infinite: Option<Vec<bool>>,
     digest: BasesDigest,
     workers: Workers<K::Scratch>,
-    sorters: Pool<Sorter>,
+    memory: Memory,
 }
 
 impl<C: Curve, K: Kernel<C>> Bases<C, K> {
@@ -159,7 +159,7 @@ impl<C: Curve, K: Kernel<C>> Bases<C, K> {
             infinite,
             digest,
             workers,
-            sorters: Pool::default(),
+            memory: Memory::default(),
         }
     }
 
@@ -223,7 +223,7 @@ impl<C: Curve, K: Kernel<C> + Send> FixedBases<C> for Bases<C, K> {
             engine: &self.engine,
             buckets: &self.buckets,
             workers: &self.workers,
-            sorters: &self.sorters,
+            memory: &self.memory,
             points: self.storage.as_slice(),
             infinite: self.infinite.as_deref(),
         };
@@ -260,7 +260,7 @@ fn variable<C: Curve, K: Kernel<C>>(
         engine: &engine,
         buckets: &engine.buckets(),
         workers: &workers,
-        sorters: &Pool::default(),
+        memory: &Memory::default(),
         points: rows.as_slice(),
         infinite: infinite.contains(&true).then_some(&infinite[..]),
     };

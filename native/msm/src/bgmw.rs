@@ -49,17 +49,16 @@ impl Engine for Bgmw {
     fn recode(&self, scalar: &[u64; 4], mut emit: impl FnMut(Hit)) {
         let (magnitude, negative) = self.order.centred(scalar);
         // Counted, not divided: a division for every digit would cost more than the digit.
-        let (mut column, mut set, mut seen) = (0, 0, 0);
-        self.digits.each(&magnitude, negative, |window, below, minus| {
-            while seen < window {
-                seen += 1;
-                set += 1;
-                if set == self.stride {
-                    (set, column) = (0, column + 1);
-                }
+        let (mut column, mut set) = (0, 0);
+        self.digits.each(&magnitude, negative, |magnitude, minus| {
+            if magnitude != 0 {
+                let bucket = (set << (self.digits.window - 1)) + magnitude - 1;
+                emit(Hit { bucket, entry: column | if minus { NEGATIVE } else { 0 } });
             }
-            let bucket = (set << (self.digits.window - 1)) + below;
-            emit(Hit { bucket, entry: column | if minus { NEGATIVE } else { 0 } });
+            set += 1;
+            if set == self.stride {
+                (set, column) = (0, column + 1);
+            }
         });
     }
 }

@@ -35,6 +35,15 @@ impl Words {
         Ok(Self(map))
     }
 
+    /// These, whatever they hold, if there are enough, or new ones. To clear fresh pages takes a twentieth of a
+    /// multiplication.
+    ///
+    /// # Errors
+    /// [`Error::Memory`].
+    pub fn at_least(self, count: usize) -> Result<Self, Error> {
+        if self.as_slice().len() >= count { Ok(self) } else { Self::zeroed(count) }
+    }
+
     pub fn as_slice(&self) -> &[u64] {
         words(&self.0)
     }

@@ -7,10 +7,17 @@ use crate::engine::{AnyEngine, Engine, with_engine};
 use crate::error::Error;
 use crate::kernel::Kernel;
 use crate::memory::Words;
-use crate::partition::Partitions;
+use crate::partition::{Partitions, Writer};
 use crate::progress::{Progress, Report};
-use crate::workers::{Pool, Sorter, Workers};
+use crate::workers::{Pool, Workers};
 use ark_ff::Zero;
+
+/// Memory of multiplications by the same bases. Digits and bucket sums of the last one stay in it.
+#[derive(Default)]
+pub(crate) struct Memory {
+    writers: Pool<Writer>,
+    sums: Pool<Words>,
+}
 
 /// An engine over packed points, ready for scalars.
 pub(crate) struct Multiplier<'a, C: Curve, K: Kernel<C>> {
@@ -18,7 +25,7 @@ pub(crate) struct Multiplier<'a, C: Curve, K: Kernel<C>> {
     pub engine: &'a AnyEngine,
     pub buckets: &'a Buckets,
     pub workers: &'a Workers<K::Scratch>,
-    pub sorters: &'a Pool<Sorter>,
+    pub memory: &'a Memory,
     /// A row for each base.
     pub points: &'a [u64],
     /// Which bases are the point at infinity, if any is.
@@ -40,10 +47,18 @@ impl<C: Curve, K: Kernel<C>> Multiplier<'_, C, K> {
         }
         let (hits, buckets) = (scalars.len() * engine.hits(), self.buckets.total());
         let progress = Progress::new(report, (hits + hits / 8 + 2 * buckets) as u64);
-        let partitions = Partitions::new(engine, buckets, scalars, self.infinite, self.sorters, &progress)?;
-        let mut sums = Words::zeroed(buckets * C::POINT_WORDS)?;
-        let packed = &mut sums.as_mut_slice()[..buckets * C::POINT_WORDS];
+        let Memory { writers, sums: idle } = self.memory;
+        let partitions = Partitions::new(engine, buckets, scalars, self.infinite, writers, &progress)?;
+        let words = buckets * C::POINT_WORDS;
+        let mut sums = match idle.take() {
+            Some(former) => former.at_least(words)?,
+            None => Words::zeroed(words)?,
+        };
+        let packed = &mut sums.as_mut_slice()[..words];
         accumulate::<C, K>(self.kernel, self.workers, self.points, &partitions, packed, &progress)?;
-        self.buckets.reduce::<C, K>(self.kernel, self.workers, packed, &progress)
+        let sum = self.buckets.reduce::<C, K>(self.kernel, self.workers, packed, &progress);
+        partitions.give(writers);
+        idle.give(sums);
+        sum
     }
 }

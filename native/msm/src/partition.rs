@@ -1,83 +1,127 @@
-//! Scalars as hits, sorted as far as batches need: a counting sort whose scatter stays in the cache.
+//! Scalars as hits, thrown into partitions: a partition is a run of buckets that will be summed in one batch.
 //!
-//! A chunk of scalars is written as hits into a buffer, and from there into one region of its own, partition by
-//! partition: a partition is a run of buckets that will be summed in one batch. The next stage collects a partition's
-//! hits from all chunks. No pass over all the hits is random in memory, and chunks and partitions are shared between
-//! threads without a lock.
+//! Each partition has a block of its own that hits are appended to, and takes a new one when that is full: one pass, no
+//! counting before, and memory known in advance however the hits fall. Pieces of scalars have blocks of their own, so
+//! that threads share nothing.
 
 use crate::endomorphism::words;
-use crate::engine::{Engine, Hit};
+use crate::engine::Engine;
 use crate::error::Error;
+use crate::memory::Words;
 use crate::progress::Progress;
-use crate::workers::{Pool, Sorter};
+use crate::workers::Pool;
 use ark_ff::PrimeField;
 use rayon::prelude::*;
 
-/// Hits of a chunk: 32768 of 8 bytes, twice, are half of a second-level cache of 1 MiB.
-const CHUNK_HITS: usize = 32768;
+/// Hits of a block: 4 KiB, so that one for each partition fits a second-level cache.
+const BLOCK: usize = 512;
 
-/// Hits in a partition, about: three of the kernel's chunks, so that the last chunk of each, which is not full, weighs
-/// little; its hits and entries, 12 bytes each, still fit a second-level cache.
-pub(crate) const BATCH: usize = 49152;
+/// Hits in a partition, about: three of the kernel's chunks of the smallest points, so that the last chunk of each, which
+/// is not full, weighs little; its hits and entries take 12 bytes each.
+pub(crate) const BATCH: usize = 98304;
 
 /// A batch of fewer hits spreads its inversions too thin to be worth another thread.
 const LEAST_BATCH: usize = 2048;
 
-/// Hits by chunk and, within a chunk, by partition.
+/// Hits of a piece at least, where threads share the scalars.
+const LEAST_PIECE: usize = 16384;
+
+/// Scalars after which progress is told.
+const STEP: usize = 2048;
+
+/// Where some hits of a partition lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block {
+    piece: u32,
+    /// Blocks before it in its piece.
+    before: u32,
+    /// Hits in it.
+    pub count: u32,
+}
+
+/// Hits by partition.
 pub(crate) struct Partitions {
-    hits: Vec<u64>,
-    /// Hits that a chunk has room for.
-    room: usize,
-    /// For each chunk, where its partitions start in its region, and the end.
-    starts: Vec<u32>,
-    /// Partitions.
-    pub count: usize,
+    pieces: Vec<Writer>,
+    /// All blocks, by partition.
+    blocks: Vec<Block>,
+    /// Where each partition's blocks start, and the end.
+    starts: Vec<usize>,
     /// A partition has 2^shift buckets.
     pub shift: u32,
 }
 
 impl Partitions {
     /// The hits of all scalars. Rows of `infinite` bases are passed over.
+    ///
+    /// # Errors
+    /// [`Error::Memory`], [`Error::Cancelled`].
     pub fn new<F: PrimeField, E: Engine>(
         engine: &E,
         buckets: usize,
         scalars: &[F],
         infinite: Option<&[bool]>,
-        sorters: &Pool<Sorter>,
+        writers: &Pool<Writer>,
         progress: &Progress,
     ) -> Result<Self, Error> {
-        let shift = shift(buckets, scalars.len() * engine.hits());
+        let hits = scalars.len() * engine.hits();
+        let shift = shift(buckets, hits);
         let count = buckets.div_ceil(1 << shift);
-        let per_chunk = (CHUNK_HITS / engine.hits()).max(1);
-        let chunks = scalars.len().div_ceil(per_chunk);
-        let room = per_chunk.min(scalars.len()) * engine.hits();
-        let (mut hits, mut starts) = (vec![0u64; chunks * room], vec![0u32; chunks * (count + 1)]);
-        let regions = hits.par_chunks_mut(room.max(1)).zip(starts.par_chunks_mut(count + 1));
-        let columns = engine.row().columns;
-        regions.zip(scalars.par_chunks(per_chunk)).enumerate().with_max_len(1).try_for_each(
-            |(chunk, ((region, starts), scalars))| {
-                sorters.with(|sorter| {
-                    let first = chunk * per_chunk;
-                    sorter.hits.resize(room, Hit { bucket: 0, entry: 0 });
-                    let infinite = infinite.map(|all| &all[first..first + scalars.len()]);
-                    let found = recode(engine, scalars, infinite, first * columns, &mut sorter.hits);
-                    scatter(&sorter.hits[..found], shift, starts, &mut sorter.cursors, region);
-                });
-                progress.advance((scalars.len() * engine.hits() / 8) as u64)
-            },
-        )?;
-        Ok(Self { hits, room, starts, count, shift })
+        let wanted = match rayon::current_num_threads() {
+            1 => 1,
+            threads => (4 * threads).min(hits / LEAST_PIECE).max(1),
+        };
+        let size = scalars.len().div_ceil(wanted).max(1);
+        let pieces = scalars.par_chunks(size).enumerate().with_max_len(1);
+        let written = pieces.map(|(piece, scalars)| {
+            let mut writer = Writer::of(writers.take(), scalars.len() * engine.hits(), count)?;
+            for (step, scalars) in scalars.chunks(STEP).enumerate() {
+                let first = piece * size + step * STEP;
+                let infinite = infinite.map(|all| &all[first..first + scalars.len()]);
+                writer.write(engine, shift, scalars, infinite, first);
+                progress.advance((scalars.len() * engine.hits() / 8) as u64)?;
+            }
+            Ok(writer)
+        });
+        Ok(Self::of(written.collect::<Result<_, Error>>()?, count, shift))
     }
 
-    /// Chunks.
-    pub fn chunks(&self) -> usize {
-        self.starts.len() / (self.count + 1)
+    /// The blocks of all pieces, sorted by partition.
+    fn of(pieces: Vec<Writer>, count: usize, shift: u32) -> Self {
+        let mut starts = vec![0; count + 1];
+        for partition in pieces.iter().flat_map(|writer| &writer.blocks) {
+            starts[*partition as usize + 1] += 1;
+        }
+        for partition in 0..count {
+            starts[partition + 1] += starts[partition];
+        }
+        let mut next = starts.clone();
+        let mut blocks = vec![Block { piece: 0, before: 0, count: 0 }; starts[count]];
+        for (piece, writer) in (0..).zip(&pieces) {
+            for (before, partition) in (0..).zip(&writer.blocks) {
+                let at = &mut next[*partition as usize];
+                blocks[*at] = Block { piece, before, count: writer.filled(before, *partition) };
+                *at += 1;
+            }
+        }
+        Self { pieces, blocks, starts, shift }
     }
 
-    /// The hits that a chunk has in a partition, bucket in the high half and entry in the low.
-    pub fn hits(&self, chunk: usize, partition: usize) -> &[u64] {
-        let starts = &self.starts[chunk * (self.count + 1)..][partition..partition + 2];
-        &self.hits[chunk * self.room..][starts[0] as usize..starts[1] as usize]
+    /// Leave the memory for the next multiplication.
+    pub fn give(self, writers: &Pool<Writer>) {
+        for writer in self.pieces {
+            writers.give(writer);
+        }
+    }
+
+    /// The blocks of a partition.
+    pub fn blocks(&self, partition: usize) -> &[Block] {
+        &self.blocks[self.starts[partition]..self.starts[partition + 1]]
+    }
+
+    /// The hits of a block, bucket in the high half and entry in the low.
+    pub fn hits(&self, block: Block) -> &[u64] {
+        &self.pieces[block.piece as usize].hits.as_slice()[block.before as usize * BLOCK..]
+            [..block.count as usize]
     }
 }
 
@@ -88,41 +132,60 @@ fn shift(buckets: usize, hits: usize) -> u32 {
     (buckets / wanted).max(1).ilog2()
 }
 
-/// Writes the hits of scalars into `hits` and says how many they are. Row i starts at column `base` + i·columns.
-fn recode<F: PrimeField, E: Engine>(
-    engine: &E,
-    scalars: &[F],
-    infinite: Option<&[bool]>,
-    base: usize,
-    hits: &mut [Hit],
-) -> usize {
-    let (columns, mut found) = (engine.row().columns, 0);
-    for (at, scalar) in scalars.iter().enumerate() {
-        if scalar.is_zero() || infinite.is_some_and(|infinite| infinite[at]) {
-            continue;
-        }
-        let row = (base + at * columns) as u32;
-        engine.recode(&words(scalar), |hit| {
-            hits[found] = Hit { entry: hit.entry + row, ..hit };
-            found += 1;
-        });
-    }
-    found
+/// The hits of a piece of scalars.
+pub(crate) struct Writer {
+    hits: Words,
+    /// Each block's partition.
+    blocks: Vec<u32>,
+    /// Where each partition's next hit goes; at the start of a block, a new block is needed first.
+    cursors: Vec<usize>,
 }
 
-/// Sorts hits into `region` by partition and says in `starts` where each begins.
-fn scatter(hits: &[Hit], shift: u32, starts: &mut [u32], cursors: &mut Vec<u32>, region: &mut [u64]) {
-    for hit in hits {
-        starts[(hit.bucket >> shift) as usize + 1] += 1;
+impl Writer {
+    /// An empty one with room for so many hits, however they fall; the memory of `former` if it is enough.
+    fn of(former: Option<Self>, hits: usize, partitions: usize) -> Result<Self, Error> {
+        let most = hits.div_ceil(BLOCK) + partitions;
+        let (mut blocks, mut cursors, hits) = match former {
+            Some(former) => (former.blocks, former.cursors, former.hits.at_least(most * BLOCK)?),
+            None => (Vec::with_capacity(most), Vec::new(), Words::zeroed(most * BLOCK)?),
+        };
+        blocks.clear();
+        cursors.clear();
+        cursors.resize(partitions, 0);
+        Ok(Self { hits, blocks, cursors })
     }
-    for partition in 1..starts.len() {
-        starts[partition] += starts[partition - 1];
+
+    /// Adds the hits of scalars. Row i starts at column (`first` + i)·columns.
+    fn write<F: PrimeField, E: Engine>(
+        &mut self,
+        engine: &E,
+        shift: u32,
+        scalars: &[F],
+        infinite: Option<&[bool]>,
+        first: usize,
+    ) {
+        let (columns, hits) = (engine.row().columns, self.hits.as_mut_slice());
+        for (at, scalar) in scalars.iter().enumerate() {
+            if scalar.is_zero() || infinite.is_some_and(|infinite| infinite[at]) {
+                continue;
+            }
+            let row = ((first + at) * columns) as u32;
+            engine.recode(&words(scalar), |hit| {
+                let partition = (hit.bucket >> shift) as usize;
+                let cursor = &mut self.cursors[partition];
+                if cursor.is_multiple_of(BLOCK) {
+                    *cursor = self.blocks.len() * BLOCK;
+                    self.blocks.push(partition as u32);
+                }
+                hits[*cursor] = u64::from(hit.bucket) << 32 | u64::from(hit.entry + row);
+                *cursor += 1;
+            });
+        }
     }
-    cursors.clear();
-    cursors.extend_from_slice(starts);
-    for hit in hits {
-        let at = &mut cursors[(hit.bucket >> shift) as usize];
-        region[*at as usize] = u64::from(hit.bucket) << 32 | u64::from(hit.entry);
-        *at += 1;
+
+    /// Hits in a block of a partition: all blocks but its last are full.
+    fn filled(&self, block: u32, partition: u32) -> u32 {
+        let last = self.cursors[partition as usize] - 1;
+        (if last / BLOCK == block as usize { last % BLOCK + 1 } else { BLOCK }) as u32
     }
 }

@@ -56,9 +56,13 @@ impl Engine for Pippenger {
         let halves = self.splitting.split(scalar);
         for (column, half) in [halves.x, halves.y].into_iter().enumerate() {
             let (magnitude, negative) = half_words(half);
-            self.digits.each(&magnitude, negative, |window, below, minus| {
-                let bucket = (window << (self.digits.window - 1)) + below;
-                emit(Hit { bucket, entry: column as u32 | if minus { NEGATIVE } else { 0 } });
+            let mut set = 0;
+            self.digits.each(&magnitude, negative, |magnitude, minus| {
+                if magnitude != 0 {
+                    let bucket = (set << (self.digits.window - 1)) + magnitude - 1;
+                    emit(Hit { bucket, entry: column as u32 | if minus { NEGATIVE } else { 0 } });
+                }
+                set += 1;
             });
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! The model counts additions, h·n + s·|B|, and adds what is not an addition: writing a scalar as digits, moving a hit,
 //! missing the cache on a stored point, turning a point, and the complete additions at the end. Unit costs are CPU
-//! nanoseconds measured on an AMD EPYC of the Zen 5 family; between machines they keep their order, and only their
-//! ratios choose.
+//! nanoseconds measured on a shared AMD EPYC of the Zen 4 family; between machines they keep their order, and only
+//! their ratios choose.
 
 use crate::curve::{Curve, Scalar};
 use crate::engine::{AnyEngine, EngineKind, windows};
@@ -78,25 +78,27 @@ impl fmt::Display for Plan {
 /// Nanoseconds of one batched affine addition, its share of the inversion included.
 fn addition<C: Curve>(layout: Layout) -> f64 {
     match (C::DEGREE, C::WORDS, layout) {
-        (1, 4, Layout::Radix52) => 27.0,
-        (1, _, Layout::Radix52) => 56.0,
-        (_, 4, Layout::Radix52) => 85.0,
-        (_, _, Layout::Radix52) => 170.0,
-        (1, 4, Layout::Words) => 110.0,
-        (1, _, Layout::Words) => 220.0,
-        (_, 4, Layout::Words) => 330.0,
-        (_, _, Layout::Words) => 620.0,
+        (1, 4, Layout::Radix52) => 41.0,
+        (1, _, Layout::Radix52) => 92.0,
+        (_, 4, Layout::Radix52) => 95.0,
+        (_, _, Layout::Radix52) => 290.0,
+        (1, 4, Layout::Words) => 150.0,
+        (1, _, Layout::Words) => 340.0,
+        (_, 4, Layout::Words) => 490.0,
+        (_, _, Layout::Words) => 1100.0,
     }
 }
 
 /// Nanoseconds to write a hit, sort it twice and read it back.
-const HIT: f64 = 5.0;
+const HIT: f64 = 10.0;
+/// Nanoseconds to look a digit up, for the engines that do.
+const LOOKUP: f64 = 4.0;
 /// Nanoseconds of a bucket for each word of its point, beside its additions: fresh pages, gaps in the batches.
 const BUCKET_WORD: f64 = 5.0;
-/// Nanoseconds that a stored point costs beyond the third-level cache, 32 MiB here.
-const MISS: f64 = 6.0;
-/// Bytes of the third-level cache.
-const CACHE: f64 = 32e6;
+/// Nanoseconds of a cache line of a stored point that lies beyond the third-level cache.
+const MISS: f64 = 12.0;
+/// Bytes of the third-level cache: half of one of 32 MiB, whose other half is somebody else's.
+const CACHE: f64 = 16e6;
 /// Additions that one complete addition costs.
 const COMPLETE: f64 = 8.0;
 /// Additions that a product by β costs.
@@ -149,13 +151,16 @@ fn plan<C: Curve>(points: usize, layout: Layout, kind: EngineKind, window: u32, 
     let additions = hits + buckets;
     let point_bytes = C::POINT_WORDS as f64 * 8.0;
     let table_bytes = (columns::<C>(kind, window, stride) * points) as f64 * point_bytes;
-    let misses = hits * MISS * (1.0 - CACHE / table_bytes).max(0.0);
+    let lines = (C::POINT_WORDS as f64 / 8.0).ceil();
+    let misses = hits * lines * MISS * (1.0 - CACHE / table_bytes).max(0.0);
+    let looked_up = !matches!(kind, EngineKind::Pippenger | EngineKind::Bgmw);
+    let hit = if looked_up { HIT + LOOKUP } else { HIT };
     let turns = if kind == EngineKind::Eisenstein { 2.0 / 3.0 * hits * TURN } else { 0.0 };
     let last = f64::from(stride) * 64.0 * COMPLETE + f64::from(<Scalar<C> as PrimeField>::MODULUS_BIT_SIZE);
     // An empty bucket costs no addition, but memory: with hits thrown at random, this share is filled.
     let filled = buckets * (1.0 - (-hits / buckets).exp());
     let nanoseconds = (hits + filled + turns + last) * addition::<C>(layout)
-        + hits * HIT
+        + hits * hit
         + misses
         + buckets * BUCKET_WORD * C::POINT_WORDS as f64;
     Plan {

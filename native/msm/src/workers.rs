@@ -1,8 +1,7 @@
 //! Working memory that tasks borrow, one each, and leave for the next.
 
-use crate::engine::Hit;
 use crate::kernel::Entry;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 /// Buffers of one task.
 #[derive(Default)]
@@ -13,32 +12,35 @@ pub(crate) struct Worker<S> {
     pub cursors: Vec<u32>,
 }
 
-/// Buffers of one chunk of scalars.
-#[derive(Default)]
-pub(crate) struct Sorter {
-    pub hits: Vec<Hit>,
-    pub cursors: Vec<u32>,
-}
-
-/// Buffers of all tasks: as many as ever ran at once, not one for each piece that rayon splits off.
-pub(crate) struct Pool<W>(Mutex<Vec<W>>);
+/// Buffers that are idle: as many as were ever in use at once, not one for each piece that rayon splits off.
+pub(crate) struct Pool<T>(Mutex<Vec<T>>);
 
 /// Those of tasks that call the kernel.
 pub(crate) type Workers<S> = Pool<Worker<S>>;
 
-impl<W> Default for Pool<W> {
+impl<T> Default for Pool<T> {
     fn default() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 }
 
-impl<W: Default> Pool<W> {
-    /// Runs `task` with buffers of its own. Their contents are what the task before left.
-    pub fn with<T>(&self, task: impl FnOnce(&mut W) -> T) -> T {
-        let idle = || self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut worker = idle().pop().unwrap_or_default();
-        let result = task(&mut worker);
-        idle().push(worker);
+impl<T> Pool<T> {
+    /// Buffers that nobody uses, if there are any. Their contents are what the task before left.
+    pub fn take(&self) -> Option<T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+
+    pub fn give(&self, buffers: T) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffers);
+    }
+}
+
+impl<T: Default> Pool<T> {
+    /// Runs `task` with buffers of its own.
+    pub fn with<R>(&self, task: impl FnOnce(&mut T) -> R) -> R {
+        let mut buffers = self.take().unwrap_or_default();
+        let result = task(&mut buffers);
+        self.give(buffers);
         result
     }
 }

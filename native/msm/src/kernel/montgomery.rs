@@ -10,13 +10,16 @@ use ark_ff::{
     AdditiveGroup, BigInt, Field, Fp, MontBackend, MontConfig, PrimeField, QuadExtConfig, QuadExtField,
 };
 
-/// Fields with differences that take the same time for every value.
+/// Fields with differences that take the same time for every value, and faster inverses.
 pub trait Subtract: Field {
     /// The difference.
     fn minus(&self, other: &Self) -> Self;
 
     /// The negative if `yes`.
     fn negated_if(&self, yes: bool) -> Self;
+
+    /// The inverse, or nothing for 0.
+    fn inverted(&self) -> Option<Self>;
 }
 
 /// Elements of prime fields that are words in Montgomery form.
@@ -61,6 +64,10 @@ impl<C: MontConfig<W>, const W: usize> Subtract for Fp<MontBackend<C, W>, W> {
         let word = |at: usize| negative.0.0[at] & mask | self.0.0[at] & !mask;
         Fp(BigInt(from_fn(word)), PhantomData)
     }
+
+    fn inverted(&self) -> Option<Self> {
+        w3bstream_field::inverse(self)
+    }
 }
 
 impl<P: QuadExtConfig<BaseField: Subtract>> Subtract for QuadExtField<P> {
@@ -72,5 +79,10 @@ impl<P: QuadExtConfig<BaseField: Subtract>> Subtract for QuadExtField<P> {
     #[inline]
     fn negated_if(&self, yes: bool) -> Self {
         Self::new(self.c0.negated_if(yes), self.c1.negated_if(yes))
+    }
+
+    fn inverted(&self) -> Option<Self> {
+        let norm = self.norm().inverted()?;
+        Some(Self::new(self.c0 * norm, -(self.c1 * norm)))
     }
 }

@@ -1,15 +1,15 @@
 //! Sums of groups of points as trees of pairwise sums: each round adds the points of every group in pairs, and all the
 //! pairs of a round share inversions.
 //!
-//! Groups are taken together until they have [`CHUNK`] entries, so that the sums of all rounds stay in the cache. A group
+//! Groups are taken together until they have [`Adder::CHUNK`] entries, so that the sums of all rounds stay in the cache. A group
 //! with more is cut into pieces, whose sums make one more group: a bucket that half of a witness falls into needs no more
 //! memory than others.
 
 use super::{Entry, INDEX_BITS};
 
-/// Entries in a chunk: 16384 points of 64 bytes fill a second-level cache of 1 MiB, and a chunk's last rounds, which have
-/// few pairs to share an inversion, weigh little.
-const CHUNK: usize = 16384;
+/// Bytes of a chunk's points: twice a second-level cache of 1 MiB, of which a round reads one part and writes another. A
+/// chunk's last rounds, which have few pairs to share an inversion, weigh little.
+const CHUNK_BYTES: usize = 2 << 20;
 
 /// Points that are doubled again and again before the next ones: they share an inversion and stay in the cache.
 const DOUBLED: usize = 1024;
@@ -24,6 +24,8 @@ pub trait Adder {
 
     /// Words of a packed point.
     const POINT_WORDS: usize;
+    /// Entries of a chunk.
+    const CHUNK: usize = CHUNK_BYTES / 8 / Self::POINT_WORDS;
 
     /// Writes the sum of each pair of points. `first` and `second` are entries where `TURNED` says so, else indices.
     fn add<const TURNED: bool>(
@@ -84,7 +86,7 @@ impl<M: Default + Send> Tree<M> {
         let (mut entries, mut row) = (entries, 0);
         while row < counts.len() {
             let (mut end, mut total) = (row, 0);
-            while end < counts.len() && total + counts[end] as usize <= CHUNK {
+            while end < counts.len() && total + counts[end] as usize <= A::CHUNK {
                 total += counts[end] as usize;
                 end += 1;
             }
@@ -94,7 +96,7 @@ impl<M: Default + Send> Tree<M> {
             }
             let (own, rest) = entries.split_at(total);
             let sums = &mut sums[row * A::POINT_WORDS..end * A::POINT_WORDS];
-            if total > CHUNK {
+            if total > A::CHUNK {
                 self.sum_pieces(adder, points, own, sums);
             } else {
                 self.sum_chunk(adder, points, own, &counts[row..end], sums);
@@ -121,7 +123,7 @@ impl<M: Default + Send> Tree<M> {
         entries: &[Entry],
         sum: &mut [u64],
     ) {
-        let counts: Vec<u32> = entries.chunks(CHUNK).map(|piece| piece.len() as u32).collect();
+        let counts: Vec<u32> = entries.chunks(A::CHUNK).map(|piece| piece.len() as u32).collect();
         let mut pieces = std::mem::take(&mut self.pieces);
         pieces.resize(counts.len() * A::POINT_WORDS, 0);
         self.sum_groups(adder, points, entries, &counts, &mut pieces);

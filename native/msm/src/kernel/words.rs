@@ -163,7 +163,7 @@ impl<F: Subtract> Batch<F> {
 /// Each slot's number and sum, the last one first.
 #[inline]
 fn finish<F: Subtract>(slots: &[Slot<F>], product: F, mut of: impl FnMut(usize, Pair<F>)) {
-    let mut rest = product.inverse().expect("no denominator is 0");
+    let mut rest = product.inverted().expect("no denominator is 0");
     for (at, slot) in slots.iter().enumerate().rev() {
         let inverse = rest * slot.before;
         rest *= slot.denominator;

@@ -25,9 +25,8 @@ const CHAINS: usize = 4;
 /// Bytes of a batch's slots: they stay in a second-level cache of 1 MiB beside the points of a round.
 const BATCH_BYTES: usize = 256 << 10;
 
-/// Vectors whose points are asked for ahead: 96 to 128 lines. Fewer wait for memory, and more are gone again; a whole
-/// batch ahead is worse where pages are small, because their translations do not fit beside each other.
-const AHEAD: usize = 6;
+/// Vectors whose points are asked for ahead: 192 lines or more. Fewer wait for memory, and more are gone again.
+const AHEAD: usize = 12;
 
 /// Lanes that the formulas do not hold for.
 #[derive(Clone, Copy, Default)]
@@ -78,14 +77,11 @@ impl<C: MontConfig<W>, const W: usize, const L: usize, const D: usize> Batch<C, 
         sums: &mut [u64],
     ) {
         assert!(pairs[0].len() == pairs[1].len() && sums.len() == pairs[0].len() * Self::WORDS);
-        let batch = Self::SLOTS * LANES;
-        let chunks = pairs[0].chunks(batch).zip(pairs[1].chunks(batch));
-        for ((first, second), sums) in chunks.zip(sums.chunks_mut(batch * Self::WORDS)) {
-            let first = Rows::new(points, first, Self::WORDS);
-            let second = Rows::new(points, second, Self::WORDS);
+        let [first, second] = pairs.map(|entries| Rows::new(points, entries, Self::WORDS));
+        for (batch, sums) in sums.chunks_mut(Self::SLOTS * LANES * Self::WORDS).enumerate() {
             let (mut products, mut other) = ([Coordinates::one(); CHAINS], Points::infinity());
-            let slots = self.slots(sums.len());
-            for (at, slot) in slots.iter_mut().enumerate() {
+            for (own, slot) in self.slots(sums.len()).iter_mut().enumerate() {
+                let at = batch * Self::SLOTS + own;
                 if TURNED {
                     first.prefetch(at + AHEAD);
                     second.prefetch(at + AHEAD);
@@ -93,9 +89,9 @@ impl<C: MontConfig<W>, const W: usize, const L: usize, const D: usize> Batch<C, 
                 first.load::<_, _, _, _, TURNED>(at, beta, &mut slot.first);
                 second.load::<_, _, _, _, TURNED>(at, beta, &mut other);
                 slot.set_sum(&other);
-                slot.multiply(&mut products[at % CHAINS]);
+                slot.multiply(&mut products[own % CHAINS]);
             }
-            finish(slots, products, sums);
+            finish(self.slots(sums.len()), products, sums);
         }
     }
 
@@ -142,14 +138,30 @@ fn finish<C: MontConfig<W>, const W: usize, const L: usize, const D: usize>(
         Some(inverses) => inverses,
         None => inverses(mend(slots)).expect("no denominator is 0 any more"),
     };
-    for (at, slot) in slots.iter().enumerate().rev() {
-        let chain = &mut inverses[at % CHAINS];
-        let inverse = chain.times(slot.before);
-        *chain = chain.times(slot.denominator);
-        let (x, y) = slot.point(inverse);
-        let row = at * LANES * 2 * D * W;
-        let end = sums.len().min(row + LANES * 2 * D * W);
-        store(&x, &y, &mut sums[row..end]);
+    for (block, slots) in slots.chunks(CHAINS).enumerate().rev() {
+        // Products that do not wait for each other stand side by side: a product takes about as long as its result
+        // stays away, and the CPU looks only two or three products ahead.
+        let mut slopes = inverses;
+        let (mut x, mut y) = (inverses, inverses);
+        for (at, slot) in slots.iter().enumerate() {
+            slopes[at] = inverses[at].times(slot.before);
+            inverses[at] = inverses[at].times(slot.denominator);
+        }
+        for (slope, slot) in slopes.iter_mut().zip(slots) {
+            *slope = slot.numerator.times(*slope);
+        }
+        for (at, slot) in slots.iter().enumerate() {
+            x[at] = slot.x(slopes[at]);
+        }
+        for (at, slot) in slots.iter().enumerate() {
+            y[at] = slot.y(slopes[at], x[at]);
+        }
+        for (at, slot) in slots.iter().enumerate() {
+            let (x, y) = slot.mended(x[at], y[at]);
+            let row = (block * CHAINS + at) * LANES * 2 * D * W;
+            let end = sums.len().min(row + LANES * 2 * D * W);
+            store(&x, &y, &mut sums[row..end]);
+        }
     }
 }
 
@@ -257,24 +269,41 @@ impl<C: MontConfig<W>, const W: usize, const L: usize, const D: usize> Slot<C, W
         }
     }
 
-    /// The sum, for the denominator's inverse.
+    /// The sum's x, for the slope.
     #[inline]
     #[target_feature(enable = "avx512f,avx512ifma")]
-    fn point(&self, inverse: Coordinates<C, W, L, D>) -> (Coordinates<C, W, L, D>, Coordinates<C, W, L, D>) {
-        let Special { fixed, infinite, doubled } = self.special;
-        let Points { x: x1, y: y1, .. } = self.first;
-        let slope = self.numerator.times(inverse);
+    fn x(&self, slope: Coordinates<C, W, L, D>) -> Coordinates<C, W, L, D> {
+        let x1 = self.first.x.loose();
         let mut step = self.denominator.loose();
-        if doubled != 0 {
+        if self.special.doubled != 0 {
             let none = Coordinates::zero().loose().settled::<3>().loose();
-            step = LooseCoordinates::select(doubled, none, step);
+            step = LooseCoordinates::select(self.special.doubled, none, step);
         }
         // slope² - x1 - x2 = slope² - 2 x1 - (x2 - x1 + 3p) + 3p; above -5p, and slope² is below 2p.
-        let x = slope.squared().loose().minus(x1.loose()).minus(x1.loose()).minus(step).lowered::<8>();
-        let y = slope.times(x1.loose().minus(x.loose()).settled::<3>()).loose().minus(y1).lowered::<3>();
+        slope.squared().loose().minus(x1).minus(x1).minus(step).lowered::<8>()
+    }
+
+    /// The sum's y, for the slope and x.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn y(&self, slope: Coordinates<C, W, L, D>, x: Coordinates<C, W, L, D>) -> Coordinates<C, W, L, D> {
+        let Points { x: x1, y: y1, .. } = self.first;
+        slope.times(x1.loose().minus(x.loose()).settled::<3>()).loose().minus(y1).lowered::<3>()
+    }
+
+    /// The sum where the formulas hold, else what is known.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512ifma")]
+    fn mended(
+        &self,
+        x: Coordinates<C, W, L, D>,
+        y: Coordinates<C, W, L, D>,
+    ) -> (Coordinates<C, W, L, D>, Coordinates<C, W, L, D>) {
+        let Special { fixed, infinite, .. } = self.special;
         if fixed == 0 {
             return (x, y);
         }
+        let Points { x: x1, y: y1, .. } = self.first;
         let (x, y) = (Coordinates::select(fixed, x1, x), Coordinates::select(fixed, y1.lowered::<3>(), y));
         let zero = Coordinates::zero();
         (Coordinates::select(infinite, zero, x), Coordinates::select(infinite, zero, y))

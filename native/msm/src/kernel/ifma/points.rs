@@ -36,6 +36,8 @@ pub(super) struct Rows<'a> {
     points: &'a [u64],
     entries: &'a [Entry],
     words: usize,
+    /// Cache lines that a row touches at most.
+    lines: usize,
 }
 
 impl<'a> Rows<'a> {
@@ -50,7 +52,10 @@ impl<'a> Rows<'a> {
             most = most.max(index(*entry));
         }
         assert!(entries.is_empty() || most < points.len() / words, "index {most} lies in the points");
-        Self { points, entries, words }
+        let bytes = words * 8;
+        let start = |row: usize| points.as_ptr().wrapping_add(row * words).addr() % LINE;
+        let lines = (0..LINE / 8).map(|row| (start(row) + bytes).div_ceil(LINE)).max().unwrap_or(1);
+        Self { points, entries, words, lines }
     }
 
     /// The entries of vector `at`; past the end, the vector's first again.
@@ -69,9 +74,9 @@ impl<'a> Rows<'a> {
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub fn prefetch(&self, at: usize) {
         if let Some(own) = self.entries.get(at * LANES..(at + 1) * LANES) {
-            for entry in own {
-                let row = self.points.as_ptr().wrapping_add(index(*entry) * self.words);
-                for line in 0..(row.addr() % LINE + self.words * 8).div_ceil(LINE) {
+            for line in 0..self.lines {
+                for entry in own {
+                    let row = self.points.as_ptr().wrapping_add(index(*entry) * self.words);
                     _mm_prefetch::<_MM_HINT_T0>(row.wrapping_byte_add(line * LINE).cast());
                 }
             }
