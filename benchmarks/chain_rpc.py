@@ -104,7 +104,7 @@ def counter_address() -> str:
     """Address of the sender's first contract."""
     import rlp
     from eth_hash.auto import keccak
-    from eth_utils import to_checksum_address
+    from eth_utils.address import to_checksum_address
 
     return to_checksum_address(keccak(rlp.encode([bytes.fromhex(SENDER.address[2:]), 0]))[12:])
 

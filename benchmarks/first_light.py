@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from coordinator.demo.stages import STAGES
+from coordinator.ledger.stages import STAGES
 
 
 def main() -> None:

@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     """On a Ray cluster of your own: how long workers that the work does not need any more are kept."""
     prover_threads: int = Field(default=0, ge=0)
     """Threads a prover uses; 0 divides the cores among the workers."""
+    prover_table_mib: int = Field(default=96, ge=0, le=1 << 20)
+    """Mebibytes that each prover may use to store multiples of a proving key's points, made when it starts (a second
+    for the sample program): its proofs then take about a fifth of the time. A key that they do not suffice for is used
+    without, as with 0."""
     api_host: str = "127.0.0.1"
     """Address the gRPC server listens on."""
     api_port: int = Field(default=0, ge=0, le=65535)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 HOME_VARIABLE = "W3BSTREAM_HOME"
 """Environment variable that names the data folder."""
+TABLE_VARIABLE = "W3BSTREAM_WORKER_TABLE_MIB"
+"""Environment variable of a worker: mebibytes that stored multiples of a proving key's points may take, 0 for none."""
 
 
 def installation_home(home: Path | None = None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ class Statement:
     """A key with a witness, and the same as files for others."""
 
     key: Groth16Key
+    """Without tables."""
+    with_tables: dict[str, Groth16Key]
+    """The same key with stored multiples, by the memory that they may take."""
     witness: bytes
     signals: bytes
     folder: Path
@@ -68,6 +72,10 @@ def wtns(witness: bytes) -> bytes:
     return b"wtns" + struct.pack("<II", 2, 2) + sections
 
 
+TABLE_MIB = {"96 MiB": 96, "1 GiB": 1024}
+"""Memory for stored multiples: what costs a worker little, and what a machine that does nothing else has."""
+
+
 def statement(circuit: Circuit, folder: Path, threads: int) -> Statement:
     """Witness, set-up and one contribution, and the files."""
     took: dict[str, Seconds] = {}
@@ -77,8 +85,11 @@ def statement(circuit: Circuit, folder: Path, threads: int) -> Statement:
     took["contribution, phase 2"], key = timed(lambda: initial.contribute("benchmark", threads=threads))
     key.save(folder / "key")
     took["load key"], _ = timed(lambda: Groth16Key.load(folder / "key", threads))
+    tables = {}
+    for name, mebibytes in TABLE_MIB.items():
+        took[f"tables, {name}"], tables[name] = timed(partial(key.with_tables, mebibytes << 20, threads=threads))
     signals = b"".join(witness[at : at + 32][::-1] for at in range(32, 32 * (key.signals + 1), 32))
-    found = Statement(key, witness, signals, folder, took)
+    found = Statement(key, tables, witness, signals, folder, took)
     found.zkey.write_bytes(key.zkey())
     found.wtns.write_bytes(wtns(witness))
     found.r1cs.write_bytes(circuit.r1cs)

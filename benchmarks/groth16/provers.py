@@ -17,8 +17,12 @@ from typing import Any
 from benchmarks.groth16.circuit import Statement
 from benchmarks.groth16.clock import Seconds, timed
 from benchmarks.msm.programs import Program, on_cpus, start_go, start_rust
+from native._native import Groth16Key
 
-OURS = "ours"
+OURS = "ours, 96 MiB of tables"
+OURS_LARGE = "ours, 1 GiB of tables"
+OURS_PLAIN = "ours, no tables"
+OWN = (OURS, OURS_LARGE, OURS_PLAIN)
 PROOF_BYTES = 256
 
 
@@ -47,10 +51,10 @@ def snarkjs_proof(snarkjs: Path, statement: Statement, threads: int) -> bytes:
     return b"".join(int(value).to_bytes(32, "big") for value in [*proof["pi_a"][:2], *g2, *proof["pi_c"][:2]])
 
 
-def _ours(statement: Statement, threads: int) -> tuple[Seconds, bytes]:
+def _ours(key: Groth16Key, statement: Statement, threads: int) -> tuple[Seconds, bytes]:
     # The prover's threads begin inside and stay where this one may run.
     with on_cpus(threads):
-        seconds, (proof, _) = timed(lambda: statement.key.prove(statement.witness, threads))
+        seconds, (proof, _) = timed(lambda: key.prove(statement.witness, threads))
     return seconds, proof
 
 
@@ -68,7 +72,9 @@ def provers(
     key = statement.key.verifying_key_abi()
     arkworks = _arkworks(stack, rust, statement, threads)
     found = [
-        Prover(OURS, key, lambda: _ours(statement, threads)),
+        Prover(OURS, key, lambda: _ours(statement.with_tables["96 MiB"], statement, threads)),
+        Prover(OURS_LARGE, key, lambda: _ours(statement.with_tables["1 GiB"], statement, threads)),
+        Prover(OURS_PLAIN, key, lambda: _ours(statement.key, statement, threads)),
         Prover("arkworks", key, lambda: _seconds(arkworks.ask("prove"))),
         Prover("snarkjs", key, lambda: timed(lambda: snarkjs_proof(snarkjs, statement, threads))),
     ]

@@ -19,20 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.msm.contenders import GROUPS, Case, Figures, ratios, summary
+from benchmarks.msm.machine import cpu_model
 from benchmarks.msm.port import floor_ms
 from benchmarks.msm.programs import ProgramError, build_go, build_rust
 from benchmarks.msm.report import show_best, show_buckets, show_cases, show_targets
 from benchmarks.msm.runs import Results, quick, run, whole
-
-
-def cpu_model() -> str:
-    """The processor's name, family and model, as the system says them."""
-    fields = dict.fromkeys(("model name", "cpu family", "model"), "unknown")
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() in fields and fields[name.strip()] == "unknown":
-            fields[name.strip()] = value.strip()
-    return f"{fields['model name']}, family {fields['cpu family']}, model {fields['model']}"
 
 
 def _numbers(text: str) -> list[int]:

@@ -97,7 +97,15 @@ def worker_specs(
     count = settings.provers * len(served)
     threads = settings.prover_threads or max(1, (os.cpu_count() or 1) // max(1, count))
     return tuple(
-        WorkerSpec(f"{kind}-{prefix}{number}", kind, held, entries.get(kind, ""), threads, settings.otlp_endpoint)
+        WorkerSpec(
+            f"{kind}-{prefix}{number}",
+            kind,
+            held,
+            entries.get(kind, ""),
+            threads,
+            settings.prover_table_mib,
+            settings.otlp_endpoint,
+        )
         for kind, held in served.items()
         for number in range(settings.provers)
     )

@@ -40,6 +40,8 @@ class WorkerSpec:
     """`module:Class` of the prover; empty: the one registered for the kind."""
     threads: int = 1
     """Threads that native code may use."""
+    table_mib: int = 0
+    """Mebibytes that stored multiples of a proving key's points may take; 0 for none."""
     otlp_endpoint: str = ""
     """Collector that it tells its spans to; empty for none."""
 

@@ -227,7 +227,7 @@ class RayPool:
         import ray
 
         environment = worker_environment(
-            self._home, actor.spec.threads, local=not self._address, import_paths=self._import_paths
+            self._home, actor.spec, local=not self._address, import_paths=self._import_paths
         )
         actor.handle = (
             ray.remote(ProverWorker)

@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from coordinator.dispatch.pool import WorkerSpec
 from coordinator.settings import LOOPBACK_RAY
-from provers.installation import HOME_VARIABLE, write_private
+from provers.installation import HOME_VARIABLE, TABLE_VARIABLE, write_private
 from verifier.errors import Unavailable
 
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
@@ -120,10 +121,14 @@ def stop_ray() -> None:
     ray.shutdown()
 
 
-def worker_environment(home: Path, threads: int, *, local: bool, import_paths: tuple[Path, ...] = ()) -> dict[str, str]:
-    """Environment of a worker: threads of native code (0: what the native code finds right there), and on this machine
-    the data folder and where to import our packages from."""
-    environment = {"RAYON_NUM_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)} if threads else {}
+def worker_environment(
+    home: Path, spec: WorkerSpec, *, local: bool, import_paths: tuple[Path, ...] = ()
+) -> dict[str, str]:
+    """Environment of a worker: threads of native code (0: what the native code finds right there), memory for tables,
+    and on this machine the data folder and where to import our packages from."""
+    environment = {TABLE_VARIABLE: str(spec.table_mib)}
+    if spec.threads:
+        environment |= {"RAYON_NUM_THREADS": str(spec.threads), "OMP_NUM_THREADS": str(spec.threads)}
     if local:
         paths = [str(SOURCE_ROOT), *(str(path) for path in import_paths)]
         environment["PYTHONPATH"] = os.pathsep.join(paths)

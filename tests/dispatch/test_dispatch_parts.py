@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from coordinator.dispatch.dispatcher import limits_of, worker_specs
 from coordinator.dispatch.identity import load_identity
-from coordinator.dispatch.ray_runtime import SOURCE_ROOT, resource_name, write_token
+from coordinator.dispatch.ray_runtime import SOURCE_ROOT, resource_name, worker_environment, write_token
 from coordinator.dispatch.results import check_proof, clean_seconds
 from coordinator.settings import Settings
 from provers.programs_index import find_program, installed_programs, read_program
@@ -148,11 +148,18 @@ def test_a_program_is_found_by_its_id(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_workers_are_named_by_kind_and_share_the_cores(tmp_path: Path) -> None:
     programs = {name: Program(name, kind, tmp_path) for name, kind in (("a", "k.one"), ("b", "k.two"), ("c", "k.none"))}
-    settings = Settings(home=tmp_path, provers=2, prover_threads=3)
+    settings = Settings(home=tmp_path, provers=2, prover_threads=3, prover_table_mib=7)
     specs = worker_specs(settings, programs, frozenset({"k.one", "k.two", "k.idle"}), {"k.one": "m:C"})
     assert [spec.id for spec in specs] == ["k.one-0", "k.one-1", "k.two-0", "k.two-1"]
     assert [spec.entry for spec in specs] == ["m:C", "m:C", "", ""]
-    assert {spec.threads for spec in specs} == {3}
+    assert {(spec.threads, spec.table_mib) for spec in specs} == {(3, 7)}
+    told = {
+        "RAYON_NUM_THREADS": "3",
+        "OMP_NUM_THREADS": "3",
+        "W3BSTREAM_WORKER_TABLE_MIB": "7",
+    }
+    assert worker_environment(tmp_path, specs[0], local=False) == told
+    assert worker_environment(tmp_path, specs[0], local=True).items() >= told.items()
     assert limits_of(Settings(home=tmp_path, lease_seconds=1.5)).lease_ms == 1500
 
 

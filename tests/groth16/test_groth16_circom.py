@@ -105,6 +105,19 @@ def test_a_second_prover_finds_the_key(prover: CircomProver, prepared: Prepared)
     assert "set-up" not in stages
 
 
+@pytest.mark.parametrize(("mebibytes", "lists"), [(96, 5), (1, 0)])
+def test_tables_make_proofs_of_the_same_key(
+    prover: CircomProver, prepared: Prepared, task: ProvingTask, mebibytes: int, lists: int
+) -> None:
+    """Stored multiples give proofs that hold under the key without; memory that does not suffice for them is no
+    error."""
+    fast = CircomProver(prover._home, table_mib=mebibytes)
+    own = fast.prepare(PROGRAM, quiet)
+    assert (own.program_id, len(own.state.key.tables)) == (prepared.program_id, lists)
+    made = fast.prove(own, task, quiet)
+    prover.verify(prepared, task, made.statement, made.public_output, made.proof)
+
+
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=16), start=st.integers(1, 2**63))
 def test_any_window_proves(prover: CircomProver, prepared: Prepared, values: list[int], start: int) -> None:
