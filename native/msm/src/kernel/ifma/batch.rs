@@ -138,11 +138,10 @@ fn finish<C: MontConfig<W>, const W: usize, const L: usize, const D: usize>(
         Some(inverses) => inverses,
         None => inverses(mend(slots)).expect("no denominator is 0 any more"),
     };
+    let (mut slopes, mut x, mut y) = (inverses, inverses, inverses);
     for (block, slots) in slots.chunks(CHAINS).enumerate().rev() {
         // Products that do not wait for each other stand side by side: a product takes about as long as its result
         // stays away, and the CPU looks only two or three products ahead.
-        let mut slopes = inverses;
-        let (mut x, mut y) = (inverses, inverses);
         for (at, slot) in slots.iter().enumerate() {
             slopes[at] = inverses[at].times(slot.before);
             inverses[at] = inverses[at].times(slot.denominator);
