@@ -89,16 +89,19 @@ fn addition<C: Curve>(layout: Layout) -> f64 {
     }
 }
 
-/// Nanoseconds to write a hit, sort it twice and read it back.
-const HIT: f64 = 10.0;
-/// Nanoseconds to look a digit up, for the engines that do.
-const LOOKUP: f64 = 4.0;
+/// Nanoseconds to write a hit, sort it and read it back.
+const HIT: f64 = 15.0;
+/// Nanoseconds to look a digit up, for the engines that do: in lookups that fit a second-level cache beside other things,
+/// and in larger ones.
+const LOOKUP: [f64; 2] = [4.0, 14.0];
+/// Bits of the largest radix whose lookups, a word of 32 bits for each digit, fit.
+const LOOKUP_BITS: u32 = 17;
 /// Nanoseconds of a bucket for each word of its point, beside its additions: fresh pages, gaps in the batches.
-const BUCKET_WORD: f64 = 5.0;
-/// Nanoseconds of a cache line of a stored point that lies beyond the third-level cache.
-const MISS: f64 = 12.0;
-/// Bytes of the third-level cache: half of one of 32 MiB, whose other half is somebody else's.
-const CACHE: f64 = 16e6;
+const BUCKET_WORD: f64 = 6.0;
+/// Nanoseconds of a cache line of a stored point that is not found in time, although it was asked for ahead.
+const MISS: f64 = 6.0;
+/// Bytes of a table whose points are found in time.
+const CACHE: f64 = 64e6;
 /// Additions that one complete addition costs.
 const COMPLETE: f64 = 8.0;
 /// Additions that a product by β costs.
@@ -153,14 +156,16 @@ fn plan<C: Curve>(points: usize, layout: Layout, kind: EngineKind, window: u32, 
     let table_bytes = (columns::<C>(kind, window, stride) * points) as f64 * point_bytes;
     let lines = (C::POINT_WORDS as f64 / 8.0).ceil();
     let misses = hits * lines * MISS * (1.0 - CACHE / table_bytes).max(0.0);
-    let looked_up = !matches!(kind, EngineKind::Pippenger | EngineKind::Bgmw);
-    let hit = if looked_up { HIT + LOOKUP } else { HIT };
+    let lookup = match kind {
+        EngineKind::Pippenger | EngineKind::Bgmw => 0.0,
+        _ => LOOKUP[usize::from(window > LOOKUP_BITS)],
+    };
     let turns = if kind == EngineKind::Eisenstein { 2.0 / 3.0 * hits * TURN } else { 0.0 };
     let last = f64::from(stride) * 64.0 * COMPLETE + f64::from(<Scalar<C> as PrimeField>::MODULUS_BIT_SIZE);
     // An empty bucket costs no addition, but memory: with hits thrown at random, this share is filled.
     let filled = buckets * (1.0 - (-hits / buckets).exp());
     let nanoseconds = (hits + filled + turns + last) * addition::<C>(layout)
-        + hits * hit
+        + hits * (HIT + lookup)
         + misses
         + buckets * BUCKET_WORD * C::POINT_WORDS as f64;
     Plan {

@@ -215,6 +215,7 @@ fn engine<F: Scalar>(
         let engine = crate::lanes::Engine::new(ifma, log_size, formulas.collect());
         return Engine::Ifma(Box::new(engine));
     }
+    // Other CPUs have one engine to choose from.
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (formulas, instructions, Ifma::detect());
     Engine::Portable(Portable::new(log_size, generator))

@@ -34,6 +34,7 @@ pub fn select<C: Curve>(instructions: Instructions) -> Selected<C> {
     {
         return Selected::Lanewise(proof.into());
     }
+    // Other CPUs have one kernel to choose from.
     #[cfg(not(target_arch = "x86_64"))]
     let _ = instructions;
     Selected::Words(Words::default())

@@ -207,6 +207,7 @@ impl<C: Curve> Words<C> {
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_byte_add(line * LINE).cast()) };
             }
         }
+        // Other CPUs are not asked: stable Rust has no prefetch for them.
         #[cfg(not(target_arch = "x86_64"))]
         let _ = (points, entry);
     }
