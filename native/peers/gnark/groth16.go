@@ -132,15 +132,15 @@ func (p *prover) prove() ([]byte, error) {
 }
 
 // keyABI is the verifying key as our verifier reads it (docs/reference/encodings.md §4).
-func (p *prover) keyABI() []byte {
-	out := g1Words(&p.key.G1.Alpha)
-	for _, point := range []*bn254.G2Affine{&p.key.G2.Beta, &p.key.G2.Gamma, &p.key.G2.Delta} {
+func keyABI(key *groth16.VerifyingKey) []byte {
+	out := g1Words(&key.G1.Alpha)
+	for _, point := range []*bn254.G2Affine{&key.G2.Beta, &key.G2.Gamma, &key.G2.Delta} {
 		out = append(out, g2Words(point)...)
 	}
 	out = append(out, word(fixedBytes+wordBytes)...)
-	out = append(out, word(len(p.key.G1.K))...)
-	for index := range p.key.G1.K {
-		out = append(out, g1Words(&p.key.G1.K[index])...)
+	out = append(out, word(len(key.G1.K))...)
+	for index := range key.G1.K {
+		out = append(out, g1Words(&key.G1.K[index])...)
 	}
 	return out
 }

@@ -30,6 +30,7 @@ type request struct {
 	Key     string `json:"key"`
 	Signals string `json:"signals"`
 	Proof   string `json:"proof"`
+	Curve   string `json:"curve"`
 }
 
 // session is what was loaded.
@@ -62,7 +63,7 @@ func (s *session) answer(r request) (any, error) {
 			return nil, err
 		}
 		s.prover = made
-		return map[string]any{"constraints": made.system.GetNbConstraints(), "key": hex.EncodeToString(made.keyABI())}, nil
+		return map[string]any{"constraints": made.system.GetNbConstraints(), "key": hex.EncodeToString(keyABI(&made.key))}, nil
 	case "prove":
 		if s.prover == nil {
 			return nil, errors.New("no key was made")
@@ -72,6 +73,8 @@ func (s *session) answer(r request) (any, error) {
 	case "verify":
 		holds, err := verify(r.Key, r.Signals, r.Proof)
 		return map[string]any{"holds": holds}, err
+	case "vector":
+		return makeVector(r.Curve)
 	}
 	return nil, fmt.Errorf("there is no request %q", r.Do)
 }
