@@ -181,6 +181,10 @@ impl<C: Curve, K: Kernel<C>> Bases<C, K> {
         })?;
         let plan = Plan::of::<C>(header.points, kernel.layout(), header.engine, header.window, header.stride);
         let engine = engine.map_or_else(|| engine_of::<C>(&plan), Ok)?;
+        let words = header.points * engine.row().columns * C::POINT_WORDS;
+        if !table::in_bounds::<C>(&storage.as_slice()[..words], kernel.layout()) {
+            return Err(TableFault::Coordinate.into());
+        }
         Ok(Self::new(kernel, plan, engine, storage, *bases, Workers::default()))
     }
 

@@ -27,6 +27,9 @@ pub enum TableFault {
     /// Bytes were changed.
     #[error("checksum mismatch: the file is damaged or was changed")]
     Checksum,
+    /// Words that no kernel writes: the file was made up, and its checksum with it.
+    #[error("a coordinate is out of its bounds")]
+    Coordinate,
     /// Words are little-endian in the file and this machine's are not.
     #[error("table files are for little-endian machines")]
     Endian,

@@ -9,10 +9,11 @@ use crate::curve::{Curve, Point};
 use crate::endomorphism::Splitting;
 use crate::engine::Row;
 use crate::error::Error;
-use crate::kernel::{Entry, INDEX_BITS, Kernel, POWER_SHIFT};
+use crate::kernel::{Entry, INDEX_BITS, Kernel, Layout, POWER_SHIFT};
 use crate::memory::Words;
 use crate::progress::{Progress, Report};
 use crate::workers::{Worker, Workers};
+use ark_ff::PrimeField;
 use rayon::prelude::*;
 
 /// Bases of a batch: enough to spread an inversion thin, few enough that a batch stays in a second-level cache.
@@ -28,6 +29,26 @@ pub(crate) fn bytes<C: Curve>(row: Row, points: usize) -> Result<u64, Error> {
         return Err(Error::TooMany { points: packed.min(u64::MAX.into()) as u64, limit: limit as u64 });
     }
     Ok(packed as u64 * C::POINT_WORDS as u64 * 8)
+}
+
+/// Whether every coordinate is one that kernels write in this layout; they count on it where they wait with reductions.
+pub(crate) fn in_bounds<C: Curve>(rows: &[u64], layout: Layout) -> bool {
+    let modulus = C::Prime::MODULUS;
+    let modulus = modulus.as_ref();
+    // The greatest: p - 1, or 5p / 2 rounded down, which is 2p + (p - 1) / 2. Both have room in the words.
+    let mut greatest = modulus.to_vec();
+    greatest[0] -= 1;
+    if layout == Layout::Radix52 {
+        let mut carry = 0;
+        for at in 0..greatest.len() {
+            let above = modulus.get(at + 1).map_or(0, |word| word << 63);
+            let sum = 2 * u128::from(modulus[at]) + u128::from(modulus[at] >> 1 | above) + carry;
+            greatest[at] = sum as u64;
+            carry = sum >> 64;
+        }
+    }
+    let holds = |words: &[u64]| words.iter().rev().le(greatest.iter().rev());
+    rows.par_chunks(C::WORDS).with_min_len(4096).all(holds)
 }
 
 /// The rows of all bases.

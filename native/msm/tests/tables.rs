@@ -119,6 +119,23 @@ fn every_flipped_bit_is_found() {
 }
 
 #[test]
+fn words_that_no_kernel_writes_are_refused_although_the_checksum_is_right() {
+    let (path, bases) = saved("made up");
+    let whole = fs::metadata(&path).expect("a file").len() as usize;
+    let with = |at: usize, word: u64| {
+        fault(&path, bases.digest(), |bytes| {
+            bytes[at..at + 8].copy_from_slice(&word.to_le_bytes());
+            let checksum = blake3::Hasher::new().update(&bytes[..72]).update(&bytes[4096..]).finalize();
+            bytes[72..104].copy_from_slice(checksum.as_bytes());
+        })
+    };
+    // The highest word of a coordinate, in the first row and the last.
+    for at in [4096 + 24, whole - 8] {
+        assert_eq!(with(at, u64::MAX), TableFault::Coordinate);
+    }
+}
+
+#[test]
 fn a_table_does_not_serve_other_bases_or_groups() {
     let (path, bases) = saved("other");
     let mut others = points::<Bn254G1>(20, &mut ark_std::test_rng());
