@@ -137,11 +137,12 @@ fn forged<C: Curve>(bases: &PrecomputedBases<C>, file: &[u8], valid: &[u8]) {
     assert_eq!(HEADER as u64 + bases.table_bytes(), file.len() as u64);
     let mut scalars = scalars::<C>();
     if file[..CHECKED] != valid[..CHECKED] {
-        // The sum is as right as the header.
+        // The sum is as right as the header: that there is one is all that can be asked.
         scalars.truncate(bases.len());
         let _ = bases.msm(&scalars, &unheard).expect("not stopped");
         return;
     }
+    // With the changed rows the sum may be anything; without them, below, it is known.
     let _ = bases.msm(&scalars, &unheard).expect("not stopped");
     let row = (file.len() - HEADER) / BASES;
     let rows = file[HEADER..].chunks_exact(row).zip(valid[HEADER..].chunks_exact(row));

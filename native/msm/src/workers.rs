@@ -36,7 +36,7 @@ impl<T> Pool<T> {
 }
 
 impl<T: Default> Pool<T> {
-    /// Runs `task` with buffers of its own.
+    /// Runs `task` with buffers of its own, new ones where none are idle.
     pub fn with<R>(&self, task: impl FnOnce(&mut T) -> R) -> R {
         let mut buffers = self.take().unwrap_or_default();
         let result = task(&mut buffers);
