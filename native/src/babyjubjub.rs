@@ -3,7 +3,6 @@
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
 use w3bstream_babyjubjub::eddsa::Key;
 use w3bstream_babyjubjub::{field_from_be, field_to_be, reading, tree};
 
@@ -18,20 +17,20 @@ fn babyjubjub_verify(py: Python<'_>, public_key: &[u8], message: &[u8], signatur
 
 /// The signed field element of each (public key, reading in wire form), or nothing where the key did not sign it.
 #[pyfunction]
-fn babyjubjub_signed_messages<'py>(
-    py: Python<'py>,
+fn babyjubjub_signed_messages(
+    py: Python<'_>,
     signed: Vec<(PyBackedBytes, PyBackedBytes)>,
-) -> Vec<Option<Bound<'py, PyBytes>>> {
+) -> Vec<Option<[u8; 32]>> {
     let found = py.detach(|| reading::signed_messages(&signed));
-    found.iter().map(|message| message.as_ref().map(|m| PyBytes::new(py, &field_to_be(m)))).collect()
+    found.iter().map(|message| message.as_ref().map(field_to_be)).collect()
 }
 
 /// The field element that a reading's device signs.
 #[pyfunction]
-fn reading_message<'py>(py: Python<'py>, wire: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+fn reading_message(py: Python<'_>, wire: &[u8]) -> PyResult<[u8; 32]> {
     let message = py.detach(|| reading::message(wire));
     let message = message.ok_or_else(|| PyValueError::new_err("the bytes are not exactly one reading"))?;
-    Ok(PyBytes::new(py, &field_to_be(&message)))
+    Ok(field_to_be(&message))
 }
 
 /// The roots of trees of P2 with `capacity` leaves each.
@@ -40,7 +39,7 @@ fn poseidon_roots(
     py: Python<'_>,
     trees: Vec<Vec<PyBackedBytes>>,
     capacity: usize,
-) -> PyResult<Vec<Bound<'_, PyBytes>>> {
+) -> PyResult<Vec<[u8; 32]>> {
     let roots = py.detach(|| {
         let decoded = |leaves: &Vec<PyBackedBytes>| leaves.iter().map(|leaf| field_from_be(leaf)).collect();
         tree::roots(trees.iter().map(decoded).collect::<Option<_>>()?, capacity)
@@ -48,7 +47,7 @@ fn poseidon_roots(
     let roots = roots.ok_or_else(|| {
         PyValueError::new_err(format!("a leaf is no field element, or a tree has not {capacity} leaves"))
     })?;
-    Ok(roots.iter().map(|root| PyBytes::new(py, &field_to_be(root))).collect())
+    Ok(roots.iter().map(field_to_be).collect())
 }
 
 /// Adds this room's functions to the module.

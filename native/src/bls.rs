@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
-use w3bstream_bls::{Claim, Committee, Error, PublicKey, SecretKey, Signature};
+use w3bstream_bls::{Claim, Committee, Error, PublicKey, SIGNATURE_BYTES, SecretKey, Signature};
 
 create_exception!(
     native._native,
@@ -39,6 +39,18 @@ impl Key {
 
 fn checked(keys: &[Key]) -> Result<Vec<PublicKey>, Error> {
     keys.iter().map(Key::checked).collect()
+}
+
+fn decoded(signatures: &[PyBackedBytes]) -> Result<Vec<Signature>, Error> {
+    signatures.iter().map(|signature| Signature::from_bytes(signature)).collect()
+}
+
+/// Errors unless there is one of `what` for each key.
+fn one_a_key<T>(keys: &[Key], others: &[T], what: &'static str) -> Result<(), Error> {
+    if keys.len() == others.len() {
+        return Ok(());
+    }
+    Err(Error::Count { keys: keys.len(), others: others.len(), what })
 }
 
 /// A secret key. It cannot be copied or pickled; `repr` shows its public key.
@@ -73,12 +85,12 @@ impl BlsSecretKey {
         BlsPublicKey { inner: py.detach(|| self.inner.public_key()) }
     }
 
-    fn sign<'py>(&self, py: Python<'py>, message: &[u8]) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &py.detach(|| self.inner.sign(message).to_bytes()))
+    fn sign(&self, py: Python<'_>, message: &[u8]) -> [u8; SIGNATURE_BYTES] {
+        py.detach(|| self.inner.sign(message).to_bytes())
     }
 
-    fn prove_possession<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &py.detach(|| self.inner.prove_possession().to_bytes()))
+    fn prove_possession(&self, py: Python<'_>) -> [u8; SIGNATURE_BYTES] {
+        py.detach(|| self.inner.prove_possession().to_bytes())
     }
 
     fn __reduce__(&self) -> PyResult<()> {
@@ -103,8 +115,8 @@ impl BlsPublicKey {
         py.detach(|| PublicKey::from_bytes(encoded)).map(|inner| Self { inner }).map_err(refuse)
     }
 
-    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, self.inner.to_bytes())
+    fn to_bytes(&self) -> &[u8] {
+        self.inner.to_bytes()
     }
 
     fn verify(&self, py: Python<'_>, message: &[u8], signature: &[u8]) -> PyResult<bool> {
@@ -115,9 +127,8 @@ impl BlsPublicKey {
         py.detach(|| Ok(self.inner.verifies_possession(&Signature::from_bytes(proof)?))).map_err(refuse)
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (Bound<'py, PyBytes>,))> {
-        let from_bytes = py.get_type::<Self>().getattr("from_bytes")?;
-        Ok((from_bytes, (self.to_bytes(py),)))
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (&[u8],))> {
+        Ok((py.get_type::<Self>().getattr("from_bytes")?, (self.to_bytes(),)))
     }
 
     fn __eq__(&self, other: &Self) -> bool {
@@ -146,15 +157,8 @@ impl BlsCommittee {
     #[new]
     fn new(py: Python<'_>, keys: Vec<Key>, proofs: Vec<PyBackedBytes>) -> PyResult<Self> {
         let committee = py.detach(|| {
-            if keys.len() != proofs.len() {
-                return Err(Error::Count {
-                    keys: keys.len(),
-                    others: proofs.len(),
-                    what: "proofs of possession",
-                });
-            }
-            let proofs =
-                proofs.iter().map(|proof| Signature::from_bytes(proof)).collect::<Result<Vec<_>, _>>()?;
+            one_a_key(&keys, &proofs, "proofs of possession")?;
+            let proofs = decoded(&proofs)?;
             let members: Vec<(PublicKey, Signature)> = checked(&keys)?.into_iter().zip(proofs).collect();
             Committee::new(&members)
         });
@@ -185,18 +189,16 @@ impl BlsCommittee {
         verdict.map_err(refuse)
     }
 
-    fn aggregate<'py>(
+    fn aggregate(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         votes: Vec<(usize, PyBackedBytes)>,
-    ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
-        let (bitmap, signature) = py
-            .detach(|| {
-                let decoded = votes.iter().map(|(index, vote)| Ok((*index, Signature::from_bytes(vote)?)));
-                self.inner.aggregate(&decoded.collect::<Result<Vec<_>, _>>()?)
-            })
-            .map_err(refuse)?;
-        Ok((PyBytes::new(py, &bitmap), PyBytes::new(py, &signature.to_bytes())))
+    ) -> PyResult<(Vec<u8>, [u8; SIGNATURE_BYTES])> {
+        let sum = py.detach(|| {
+            let decoded = votes.iter().map(|(index, vote)| Ok((*index, Signature::from_bytes(vote)?)));
+            self.inner.aggregate(&decoded.collect::<Result<Vec<_>, _>>()?)
+        });
+        sum.map(|(bitmap, signature)| (bitmap, signature.to_bytes())).map_err(refuse)
     }
 
     fn __len__(&self) -> usize {
@@ -218,12 +220,9 @@ fn bls_verify_possession(py: Python<'_>, key: Key, proof: &[u8]) -> PyResult<boo
 
 /// Aggregate.
 #[pyfunction]
-fn bls_aggregate(py: Python<'_>, signatures: Vec<PyBackedBytes>) -> PyResult<Bound<'_, PyBytes>> {
-    let sum = py.detach(|| {
-        let decoded = signatures.iter().map(|signature| Signature::from_bytes(signature));
-        Signature::aggregate(&decoded.collect::<Result<Vec<_>, _>>()?)
-    });
-    Ok(PyBytes::new(py, &sum.map_err(refuse)?.to_bytes()))
+fn bls_aggregate(py: Python<'_>, signatures: Vec<PyBackedBytes>) -> PyResult<[u8; SIGNATURE_BYTES]> {
+    let sum = py.detach(|| Signature::aggregate(&decoded(&signatures)?));
+    sum.map(|signature| signature.to_bytes()).map_err(refuse)
 }
 
 /// The sum of public keys.
@@ -242,9 +241,7 @@ fn bls_aggregate_verify(
     signature: &[u8],
 ) -> PyResult<bool> {
     let verdict = py.detach(|| {
-        if keys.len() != messages.len() {
-            return Err(Error::Count { keys: keys.len(), others: messages.len(), what: "messages" });
-        }
+        one_a_key(&keys, &messages, "messages")?;
         let keys = checked(&keys)?;
         let signed: Vec<(&PublicKey, &[u8])> = keys.iter().zip(messages.iter().map(|m| &**m)).collect();
         w3bstream_bls::aggregate_verify(&signed, &Signature::from_bytes(signature)?)

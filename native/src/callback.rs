@@ -1,19 +1,19 @@
 //! A progress callback of Python's, called from any thread.
 
-use std::sync::Mutex;
+use std::sync::OnceLock;
 
 use pyo3::call::PyCallArgs;
 use pyo3::prelude::*;
 
-/// The callback, if there is one, and what it raised.
+/// The callback, if there is one, and what it raised first.
 pub struct Callback {
     call: Option<Py<PyAny>>,
-    raised: Mutex<Option<PyErr>>,
+    raised: OnceLock<PyErr>,
 }
 
 impl Callback {
     pub fn new(call: Option<Py<PyAny>>) -> Self {
-        Self { call, raised: Mutex::new(None) }
+        Self { call, raised: OnceLock::new() }
     }
 
     /// Calls it; whether the work is to go on, which it is until the callback raises.
@@ -22,7 +22,7 @@ impl Callback {
         Python::attach(|py| match call.call1(py, arguments) {
             Ok(_) => true,
             Err(error) => {
-                *self.raised.lock().unwrap_or_else(|held| held.into_inner()) = Some(error);
+                self.raised.get_or_init(|| error);
                 false
             }
         })
@@ -30,7 +30,7 @@ impl Callback {
 
     /// The work's result, or what the callback raised.
     pub fn result<T>(self, result: PyResult<T>) -> PyResult<T> {
-        match self.raised.into_inner().unwrap_or_else(|held| held.into_inner()) {
+        match self.raised.into_inner() {
             Some(error) => Err(error),
             None => result,
         }

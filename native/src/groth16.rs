@@ -5,21 +5,22 @@ mod imported;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pyo3::create_exception;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 use w3bstream_groth16::curve::Bn254;
 use w3bstream_groth16::key::ProvingKey;
 use w3bstream_groth16::r1cs::ConstraintSystem;
 use w3bstream_groth16::tables::Tables;
-use w3bstream_groth16::{Error, ceremony, on_threads, prove, setup, zkey};
+use w3bstream_groth16::{Error, ceremony, on_threads, setup, zkey};
 
 use crate::callback::Callback;
-use imported::{Groth16ImportedKey, Source, Witness, groth16_verify, groth16_verify_batch, prove_with};
+use imported::{
+    Groth16ImportedKey, Proved, Source, Witness, groth16_verify, groth16_verify_batch, prove_with,
+};
 
 create_exception!(
     native._native,
@@ -32,8 +33,12 @@ fn refuse(error: Error) -> PyErr {
     Groth16Error::new_err((error.kind(), error.to_string()))
 }
 
-fn io(path: &std::path::Path, error: &std::io::Error) -> PyErr {
+fn io(path: &Path, error: &std::io::Error) -> PyErr {
     refuse(Error::Io(format!("{}: {error}", path.display())))
+}
+
+fn file(py: Python<'_>, path: &Path) -> PyResult<Vec<u8>> {
+    py.detach(|| std::fs::read(path)).map_err(|error| io(path, &error))
 }
 
 /// Runs `work` off the GIL on its own threads; a progress callback that raises stops it and its exception comes out.
@@ -61,17 +66,15 @@ impl Groth16Key {
         Self { inner: Arc::new(key), tables: None }
     }
 
-    fn proved<'py>(
+    fn proved(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         witness: &Witness,
         threads: usize,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Bound<'py, PyBytes>, prove::Timings)> {
+    ) -> Proved<PyErr> {
         let tables = self.tables.as_ref();
-        let (proof, timings) =
-            run(py, threads, progress, |report| prove_with(&*self.inner, tables, witness, report))?;
-        Ok((PyBytes::new(py, &proof), timings))
+        run(py, threads, progress, |report| prove_with(&*self.inner, tables, witness, report))
     }
 }
 
@@ -106,7 +109,7 @@ impl Groth16Key {
     #[staticmethod]
     #[pyo3(signature = (path, threads = 0))]
     fn load(py: Python<'_>, path: PathBuf, threads: usize) -> PyResult<Self> {
-        let bytes = py.detach(|| std::fs::read(&path)).map_err(|error| io(&path, &error))?;
+        let bytes = file(py, &path)?;
         let key = run(py, threads, None, |_| ProvingKey::from_bytes(&bytes))?;
         Ok(Self::of(key))
     }
@@ -131,24 +134,24 @@ impl Groth16Key {
     }
 
     #[pyo3(signature = (witness, threads = 0, progress = None))]
-    fn prove<'py>(
+    fn prove(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         witness: &[u8],
         threads: usize,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Bound<'py, PyBytes>, prove::Timings)> {
+    ) -> Proved<PyErr> {
         self.proved(py, &Witness::Words(witness), threads, progress)
     }
 
     #[pyo3(signature = (wtns, threads = 0, progress = None))]
-    fn prove_wtns<'py>(
+    fn prove_wtns(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         wtns: &[u8],
         threads: usize,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Bound<'py, PyBytes>, prove::Timings)> {
+    ) -> Proved<PyErr> {
         self.proved(py, &Witness::Wtns(wtns), threads, progress)
     }
 
@@ -183,13 +186,12 @@ impl Groth16Key {
         self.tables.iter().flat_map(Tables::plans).collect()
     }
 
-    fn verifying_key_abi<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.inner.verifying_key().to_abi())
+    fn verifying_key_abi(&self) -> Vec<u8> {
+        self.inner.verifying_key().to_abi()
     }
 
-    fn zkey<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        let bytes = py.detach(|| zkey::export(&self.inner)).map_err(refuse)?;
-        Ok(PyBytes::new(py, &bytes))
+    fn zkey(&self, py: Python<'_>) -> PyResult<Vec<u8>> {
+        py.detach(|| zkey::export(&self.inner)).map_err(refuse)
     }
 
     fn log_json(&self) -> String {
@@ -202,13 +204,13 @@ impl Groth16Key {
     }
 
     #[getter]
-    fn hash<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.inner.hash)
+    fn hash(&self) -> &[u8] {
+        &self.inner.hash
     }
 
     #[getter]
-    fn r1cs_sha256<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.inner.body.system.sha256)
+    fn r1cs_sha256(&self) -> &[u8] {
+        &self.inner.body.system.sha256
     }
 
     #[getter]

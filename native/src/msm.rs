@@ -1,13 +1,12 @@
 //! Python bindings of `w3bstream-msm`: bytes in, bytes out, the GIL released while it works.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pyo3::create_exception;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
 use w3bstream_msm::{
-    BasesDigest, Bls12381G1, Bls12381G2, Bn254G1, Bn254G2, EngineKind, Error, Instructions, Plan,
+    BasesDigest, Bls12381G1, Bls12381G2, Bn254G1, Bn254G2, Curve, EngineKind, Error, Instructions, Plan,
     PlanRequest, PrecomputedBases, Report, encoding,
 };
 
@@ -56,11 +55,28 @@ fn request(memory: u64, engine: Option<&str>, window: Option<u32>, portable: boo
 }
 
 /// A table of any group.
-enum Table {
-    Bn254G1(PrecomputedBases<Bn254G1>),
-    Bn254G2(PrecomputedBases<Bn254G2>),
-    Bls12381G1(PrecomputedBases<Bls12381G1>),
-    Bls12381G2(PrecomputedBases<Bls12381G2>),
+trait Table: Send + Sync {
+    fn plan(&self) -> &Plan;
+    fn digest(&self) -> &BasesDigest;
+    fn save(&self, path: &Path) -> Result<(), Error>;
+    /// The sum's bytes, from the scalars'.
+    fn msm(&self, scalars: &[u8], report: Report) -> Result<Vec<u8>, Error>;
+}
+
+impl<C: Curve> Table for PrecomputedBases<C> {
+    fn plan(&self) -> &Plan {
+        self.plan()
+    }
+    fn digest(&self) -> &BasesDigest {
+        self.digest()
+    }
+    fn save(&self, path: &Path) -> Result<(), Error> {
+        self.save(path)
+    }
+    fn msm(&self, scalars: &[u8], report: Report) -> Result<Vec<u8>, Error> {
+        let sum = self.msm(&encoding::scalars::<C>(scalars)?, report)?;
+        Ok(encoding::sum_to_bytes::<C>(&sum))
+    }
 }
 
 /// An expression for the group that a name says.
@@ -90,41 +106,10 @@ macro_rules! for_group {
     }};
 }
 
-/// An expression over whichever table it is.
-macro_rules! with_table {
-    ($table:expr, $bases:ident => $body:expr) => {
-        match $table {
-            Table::Bn254G1($bases) => $body,
-            Table::Bn254G2($bases) => $body,
-            Table::Bls12381G1($bases) => $body,
-            Table::Bls12381G2($bases) => $body,
-        }
-    };
-}
-
-/// A table of one group as one of any.
-macro_rules! table_of {
-    ($($group:ident),*) => {
-        $(impl From<PrecomputedBases<$group>> for Table {
-            fn from(bases: PrecomputedBases<$group>) -> Self {
-                Self::$group(bases)
-            }
-        })*
-    };
-}
-
-table_of!(Bn254G1, Bn254G2, Bls12381G1, Bls12381G2);
-
 /// Bases with their stored multiples.
 #[pyclass(frozen, module = "native._native")]
 struct MsmBases {
-    table: Table,
-}
-
-impl MsmBases {
-    fn plan(&self) -> &Plan {
-        with_table!(&self.table, bases => bases.plan())
-    }
+    table: Box<dyn Table>,
 }
 
 #[pymethods]
@@ -145,86 +130,74 @@ impl MsmBases {
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let request = request(memory, engine, window, portable)?;
-        let table = for_group!(group, G => run(py, threads, progress, |report| {
-            Ok(Table::from(PrecomputedBases::<G>::build(&encoding::points::<G>(&points)?, &request, report)?))
-        }))?;
-        Ok(Self { table })
+        for_group!(group, G => run(py, threads, progress, |report| {
+            let table = PrecomputedBases::<G>::build(&encoding::points::<G>(&points)?, &request, report)?;
+            Ok(Self { table: Box::new(table) })
+        }))
     }
 
     #[staticmethod]
     #[pyo3(signature = (group, path, digest, *, portable = false))]
     fn open(py: Python<'_>, group: &str, path: PathBuf, digest: [u8; 32], portable: bool) -> PyResult<Self> {
         let instructions = request(0, None, None, portable)?.instructions;
-        let table = for_group!(group, G => py.detach(|| {
-            PrecomputedBases::<G>::open(&path, &BasesDigest(digest), instructions).map(Table::from)
-        }).map_err(refuse))?;
-        Ok(Self { table })
+        for_group!(group, G => py.detach(|| {
+            let table = PrecomputedBases::<G>::open(&path, &BasesDigest(digest), instructions)?;
+            Ok(Self { table: Box::new(table) })
+        }).map_err(refuse))
     }
 
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        py.detach(|| with_table!(&self.table, bases => bases.save(&path))).map_err(refuse)
+        py.detach(|| self.table.save(&path)).map_err(refuse)
     }
 
     #[pyo3(signature = (scalars, *, threads = 0, progress = None))]
-    fn msm<'py>(
+    fn msm(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         scalars: Input,
         threads: usize,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<Bound<'py, PyBytes>> {
-        let sum = with_table!(&self.table, bases => run(py, threads, progress, |report| {
-            multiplied(bases, &scalars, report)
-        }))?;
-        Ok(PyBytes::new(py, &sum))
+    ) -> PyResult<Vec<u8>> {
+        run(py, threads, progress, |report| self.table.msm(&scalars, report))
     }
 
     #[getter]
     fn group(&self) -> &'static str {
-        self.plan().curve
+        self.table.plan().curve
     }
 
     #[getter]
     fn engine(&self) -> &'static str {
-        self.plan().engine.name()
+        self.table.plan().engine.name()
     }
 
     #[getter]
     fn window(&self) -> u32 {
-        self.plan().window
+        self.table.plan().window
     }
 
     #[getter]
     fn additions(&self) -> u64 {
-        self.plan().additions
+        self.table.plan().additions
     }
 
     #[getter]
     fn table_bytes(&self) -> u64 {
-        self.plan().table_bytes
+        self.table.plan().table_bytes
     }
 
     #[getter]
-    fn digest<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &with_table!(&self.table, bases => bases.digest()).0)
+    fn digest(&self) -> &[u8] {
+        &self.table.digest().0
     }
 
     fn __len__(&self) -> usize {
-        self.plan().points
+        self.table.plan().points
     }
 
     fn __repr__(&self) -> String {
-        format!("MsmBases({})", self.plan())
+        format!("MsmBases({})", self.table.plan())
     }
-}
-
-fn multiplied<C: w3bstream_msm::Curve>(
-    bases: &PrecomputedBases<C>,
-    scalars: &[u8],
-    report: Report,
-) -> Result<Vec<u8>, Error> {
-    let sum = bases.msm(&encoding::scalars::<C>(scalars)?, report)?;
-    Ok(encoding::sum_to_bytes::<C>(&sum))
 }
 
 /// Σ scalars[i]·points[i] without a table.
@@ -232,8 +205,8 @@ fn multiplied<C: w3bstream_msm::Curve>(
 #[pyo3(signature = (group, points, scalars, *, engine = None, window = None, portable = false, threads = 0,
                     progress = None))]
 #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
-fn msm<'py>(
-    py: Python<'py>,
+fn msm(
+    py: Python<'_>,
     group: &str,
     points: Input,
     scalars: Input,
@@ -242,13 +215,12 @@ fn msm<'py>(
     portable: bool,
     threads: usize,
     progress: Option<Py<PyAny>>,
-) -> PyResult<Bound<'py, PyBytes>> {
+) -> PyResult<Vec<u8>> {
     let request = request(u64::MAX, engine, window, portable)?;
-    let sum = for_group!(group, G => run(py, threads, progress, |report| {
+    for_group!(group, G => run(py, threads, progress, |report| {
         let (points, scalars) = (encoding::points::<G>(&points)?, encoding::scalars::<G>(&scalars)?);
         Ok(encoding::sum_to_bytes::<G>(&w3bstream_msm::msm::<G>(&points, &scalars, &request, report)?))
-    }))?;
-    Ok(PyBytes::new(py, &sum))
+    }))
 }
 
 /// Adds this room's classes and functions to the module.

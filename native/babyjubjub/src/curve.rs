@@ -94,6 +94,7 @@ pub(crate) struct Prepared {
     pub(crate) dt: Fr,
 }
 
+#[cfg(target_arch = "x86_64")]
 impl Prepared {
     pub(crate) const IDENTITY: Self = Self { x: Fr::ZERO, y: Fr::ONE, dt: Fr::ZERO };
 }

@@ -201,6 +201,7 @@ impl<const T: usize> Poseidon<T> {
     }
 
     /// The same permutation with its constants held another way.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) fn held<E>(&self, hold: impl Fn(Fr) -> E) -> Poseidon<T, E> {
         let each = |row: &[Fr; T]| row.map(&hold);
         Poseidon {

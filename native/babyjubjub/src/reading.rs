@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use ark_ff::AdditiveGroup;
 use rayon::prelude::*;
 use w3bstream_field::{Ifma, LANES};
 
@@ -88,7 +87,11 @@ impl<'a> Claim<'a> {
         let message = self.content.message();
         self.key.signed(message, &self.signature).then_some(message)
     }
+}
 
+/// What the lanes read, one part of eight claims at a time.
+#[cfg(target_arch = "x86_64")]
+impl Claim<'_> {
     /// Project, device, sequence and timestamp.
     pub(crate) fn fields(&self) -> &[Fr; 4] {
         &self.content.fields
@@ -106,7 +109,7 @@ impl<'a> Claim<'a> {
 
     /// One of the payload's chunks; 0 after the last one.
     pub(crate) fn chunk(&self, at: usize) -> Fr {
-        self.content.payload.chunks(CHUNK).nth(at).map_or(Fr::ZERO, element)
+        self.content.payload.chunks(CHUNK).nth(at).map(element).unwrap_or_default()
     }
 }
 

@@ -39,7 +39,7 @@ fn p2_of_each(lanes: Option<Ifma>, pairs: &[[Fr; 2]]) -> Vec<Fr> {
     let hashed = pairs.par_chunks(LANES).map(|some| match lanes {
         #[cfg(target_arch = "x86_64")]
         Some(ifma) if some.len() > 1 => lanes::p2(ifma, some)[..some.len()].to_vec(),
-        _ => some.iter().map(p2).collect(),
+        _ => some.iter().map(p2).collect::<Vec<_>>(),
     });
     hashed.flatten_iter().collect()
 }

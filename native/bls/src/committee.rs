@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use crate::batch::{Claim, first_invalid};
-use crate::{Error, POSSESSION_DOMAIN, PublicKey, Signature};
+use crate::{Error, POSSESSION_DOMAIN, PublicKey, Signature, fast_aggregate_verify};
 
 /// Members in their order; no key is there twice.
 #[derive(Clone, Debug)]
@@ -61,21 +61,20 @@ impl Committee {
         }
     }
 
+    /// The signers' keys.
+    fn signing(&self, bitmap: &[u8]) -> Result<Vec<&PublicKey>, Error> {
+        Ok(self.signers(bitmap)?.into_iter().map(|index| &self.keys[index]).collect())
+    }
+
     /// The sum of the signers' keys. Errors: those of [`Committee::signers`], [`Error::Empty`], [`Error::Infinity`].
     pub fn aggregate_key(&self, bitmap: &[u8]) -> Result<PublicKey, Error> {
-        let keys: Vec<&PublicKey> =
-            self.signers(bitmap)?.into_iter().map(|index| &self.keys[index]).collect();
-        PublicKey::aggregate(&keys)
+        PublicKey::aggregate(&self.signing(bitmap)?)
     }
 
     /// Whether the signature is the sum of every signer's on the message; keys that cancel sign nothing.
     /// Errors: those of [`Committee::signers`], [`Error::Empty`].
     pub fn verifies(&self, bitmap: &[u8], message: &[u8], signature: &Signature) -> Result<bool, Error> {
-        match self.aggregate_key(bitmap) {
-            Ok(key) => Ok(key.verifies(message, signature)),
-            Err(Error::Infinity { .. }) => Ok(false),
-            Err(error) => Err(error),
-        }
+        fast_aggregate_verify(&self.signing(bitmap)?, message, signature)
     }
 
     /// The bitmap and the sum of members' votes on one message. Verify each vote first: one wrong vote spoils the

@@ -66,6 +66,14 @@ impl Error {
         }
     }
 
+    /// The bytes as an array, or [`Error::Length`].
+    pub(crate) fn sized<'a, const N: usize>(
+        what: &'static str,
+        bytes: &'a [u8],
+    ) -> Result<&'a [u8; N], Self> {
+        bytes.try_into().map_err(|_| Error::Length { what, expected: N, actual: bytes.len() })
+    }
+
     /// blst's verdict on a point.
     pub(crate) fn of_point(what: &'static str, error: BLST_ERROR) -> Self {
         match error {

@@ -25,12 +25,10 @@ impl PublicKey {
     /// KeyValidate. Errors: [`Error::Length`], [`Error::Encoding`], [`Error::NotOnCurve`], [`Error::NotInSubgroup`],
     /// [`Error::Infinity`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        let Ok(bytes) = <[u8; PUBLIC_KEY_BYTES]>::try_from(bytes) else {
-            return Err(Error::Length { what: WHAT, expected: PUBLIC_KEY_BYTES, actual: bytes.len() });
-        };
-        let point = min_pk::PublicKey::uncompress(&bytes).map_err(|error| Error::of_point(WHAT, error))?;
+        let bytes = Error::sized::<PUBLIC_KEY_BYTES>(WHAT, bytes)?;
+        let point = min_pk::PublicKey::uncompress(bytes).map_err(|error| Error::of_point(WHAT, error))?;
         point.validate().map_err(|error| Error::of_point(WHAT, error))?;
-        Ok(Self { point, bytes })
+        Ok(Self { point, bytes: *bytes })
     }
 
     /// The compressed encoding.

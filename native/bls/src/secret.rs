@@ -31,10 +31,7 @@ impl SecretKey {
 
     /// A big-endian integer. Errors: [`Error::Length`]; [`Error::Scalar`] unless it is from 1 to r - 1.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        if bytes.len() != SECRET_KEY_BYTES {
-            let (expected, actual) = (SECRET_KEY_BYTES, bytes.len());
-            return Err(Error::Length { what: "secret key", expected, actual });
-        }
+        let bytes = Error::sized::<SECRET_KEY_BYTES>("secret key", bytes)?;
         min_pk::SecretKey::from_bytes(bytes).map(|scalar| Self { scalar }).map_err(|_| Error::Scalar)
     }
 

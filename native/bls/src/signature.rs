@@ -17,9 +17,7 @@ impl Signature {
     /// Decode and check. Errors: [`Error::Length`], [`Error::Encoding`], [`Error::NotOnCurve`],
     /// [`Error::NotInSubgroup`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, Error> {
-        if bytes.len() != SIGNATURE_BYTES {
-            return Err(Error::Length { what: WHAT, expected: SIGNATURE_BYTES, actual: bytes.len() });
-        }
+        let bytes = Error::sized::<SIGNATURE_BYTES>(WHAT, bytes)?;
         let point = min_pk::Signature::uncompress(bytes).map_err(|error| Error::of_point(WHAT, error))?;
         point.validate(false).map_err(|error| Error::of_point(WHAT, error))?;
         Ok(Self { point })

@@ -14,7 +14,7 @@ use ark_ff::{One, Zero};
 use rayon::prelude::*;
 
 use crate::curve::Curve;
-use crate::msm::msm;
+use crate::msm::Msm;
 use crate::random;
 use crate::verify::{Proof, VerifyingKey, signals_from_bytes};
 use crate::{Error, Progress, report};
@@ -135,7 +135,7 @@ fn holds<E: Curve>(key: &VerifyingKey<E>, claims: &[Weighted<E>], left: E::Targe
         }
     }
     let c: Vec<_> = claims.iter().map(|one| one.claim.proof.c).collect();
-    let g1 = [key.alpha_g1 * total, msm::<E::G1>(&key.ic, &inputs), msm::<E::G1>(&c, &weights)];
+    let g1 = [key.alpha_g1 * total, E::G1::checked_sum(&key.ic, &inputs), E::G1::checked_sum(&c, &weights)];
     let right = E::multi_miller_loop(
         E::G1::normalize_batch(&g1.map(|point| -point)),
         [key.beta_g2, key.gamma_g2, key.delta_g2],

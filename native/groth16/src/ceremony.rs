@@ -11,24 +11,18 @@ use zeroize::Zeroizing;
 
 use crate::error::malformed;
 use crate::key::{KeyBody, ProvingKey};
-use crate::msm::msm;
+use crate::msm::Msm;
 use crate::scale::scale_all;
 use crate::transcript::{Contribution, Knowledge, chain_hash, hash_to_g2, same_ratio, verify_log};
-use crate::{Error, Progress, random, report};
+use crate::{CHUNK, Count, Error, Progress, random};
 
-/// Points scaled between two progress calls.
-const CHUNK: usize = 1 << 14;
 /// Longest contributor name, in bytes.
 const NAME_LIMIT: usize = 200;
 
-fn scale(
-    points: &mut [G1Affine],
-    by: &Fr,
-    mut step: impl FnMut(usize) -> Result<(), Error>,
-) -> Result<(), Error> {
+fn scale(points: &mut [G1Affine], by: &Fr, count: &mut Count) -> Result<(), Error> {
     for chunk in points.chunks_mut(CHUNK) {
         scale_all(chunk, by);
-        step(chunk.len())?;
+        count.add(chunk.len())?;
     }
     Ok(())
 }
@@ -47,13 +41,9 @@ pub fn contribute(key: &ProvingKey, name: &str, progress: Progress) -> Result<Pr
     let x = random::scalar::<Fr>()?;
     let inverse = Zeroizing::new(x.inverse().expect("drawn non-zero"));
     let mut body = key.body.clone();
-    let (mut done, total) = (0, body.points.l.len() + body.points.h.len());
-    let mut step = |count: usize| {
-        done += count;
-        report(progress, "contribution", done as f64 / total as f64)
-    };
-    scale(&mut body.points.l, &inverse, &mut step)?;
-    scale(&mut body.points.h, &inverse, &mut step)?;
+    let mut count = Count::new(progress, "contribution", body.points.l.len() + body.points.h.len());
+    scale(&mut body.points.l, &inverse, &mut count)?;
+    scale(&mut body.points.h, &inverse, &mut count)?;
     body.points.delta_g1 = (body.points.delta_g1 * *x).into_affine();
     body.points.delta_g2 = (body.points.delta_g2 * *x).into_affine();
     let mut next = ProvingKey::new(body, key.label.clone(), key.log.clone());
@@ -110,8 +100,8 @@ pub fn verify_contributions(initial: &ProvingKey, key: &ProvingKey) -> Result<()
         return refuse("a B point lies outside the prime-order subgroup");
     }
     let weights = random::weights(key.body.points.b_g1.len())?;
-    let b_g1 = msm::<G1Projective>(&key.body.points.b_g1, &weights).into_affine();
-    let b_g2 = msm::<G2Projective>(&key.body.points.b_g2, &weights).into_affine();
+    let b_g1 = G1Projective::checked_sum(&key.body.points.b_g1, &weights).into_affine();
+    let b_g2 = G2Projective::checked_sum(&key.body.points.b_g2, &weights).into_affine();
     if !same_ratio(&G1Affine::generator(), &b_g1, &G2Affine::generator(), &b_g2) {
         return refuse("the B queries of G1 and G2 differ");
     }
@@ -119,8 +109,8 @@ pub fn verify_contributions(initial: &ProvingKey, key: &ProvingKey) -> Result<()
         [(&initial.body.points.l, &key.body.points.l), (&initial.body.points.h, &key.body.points.h)]
     {
         let weights = random::weights(before.len())?;
-        let before = msm::<G1Projective>(before, &weights).into_affine();
-        let after = msm::<G1Projective>(after, &weights).into_affine();
+        let before = G1Projective::checked_sum(before, &weights).into_affine();
+        let after = G1Projective::checked_sum(after, &weights).into_affine();
         if !same_ratio(&after, &before, &G2Affine::generator(), &key.body.points.delta_g2) {
             return refuse("the L or H query was not divided by what delta was multiplied with");
         }

@@ -15,7 +15,7 @@
 //! | `setup` | phase 1 and the initial key |
 //! | `ceremony`, `transcript` | phase 2 contributions and their checks |
 //! | `key`, `key_format` | the proving key and its file |
-//! | `msm`, `fft` | the only doors to multi-scalar multiplication and to the fast Fourier transform |
+//! | `msm`, `ntt` | the only doors to multi-scalar multiplication and to the number-theoretic transform |
 //! | `tables` | stored multiples of a key's points |
 //! | `scale` | many points times one scalar |
 //! | `prove`, `verify`, `batch` | what the names say |
@@ -25,12 +25,12 @@ pub mod ceremony;
 pub mod curve;
 pub mod encoding;
 pub mod error;
-mod fft;
 pub mod fixed;
 pub mod iden3;
 pub mod key;
 pub mod key_format;
 pub mod msm;
+mod ntt;
 pub mod prove;
 pub mod qap;
 pub mod r1cs;
@@ -64,4 +64,27 @@ pub fn on_threads<T: Send>(
 /// Reports progress and turns a `false` into [`Error::Cancelled`].
 pub(crate) fn report(progress: Progress, stage: &str, fraction: f64) -> Result<(), Error> {
     if progress(stage, fraction) { Ok(()) } else { Err(Error::Cancelled) }
+}
+
+/// Items of a stage that are worked on between two progress calls.
+pub(crate) const CHUNK: usize = 1 << 14;
+
+/// Counts the items of a stage as they are done.
+pub(crate) struct Count<'a> {
+    progress: Progress<'a>,
+    stage: &'static str,
+    done: usize,
+    total: usize,
+}
+
+impl<'a> Count<'a> {
+    pub(crate) fn new(progress: Progress<'a>, stage: &'static str, total: usize) -> Self {
+        Self { progress, stage, done: 0, total }
+    }
+
+    /// Reports `items` more of them as done.
+    pub(crate) fn add(&mut self, items: usize) -> Result<(), Error> {
+        self.done += items;
+        report(self.progress, self.stage, self.done as f64 / self.total as f64)
+    }
 }

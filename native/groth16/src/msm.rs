@@ -87,11 +87,6 @@ groups!(
     ark_bls12_381::g2::Config => Bls12381G2
 );
 
-/// [`Msm::checked_sum`].
-pub fn msm<G: Msm>(bases: &[G::Affine], scalars: &[G::ScalarField]) -> G {
-    G::checked_sum(bases, scalars)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,7 +104,7 @@ mod tests {
         let mut bases: Vec<_> = words.iter().map(|_| G::rand(&mut rng).into_affine()).collect();
         bases.iter_mut().skip(3).step_by(7).for_each(|base| *base = G::zero().into_affine());
         let naive: G = bases.iter().zip(&scalars).map(|(base, scalar)| *base * scalar).sum();
-        assert_eq!(msm::<G>(&bases, &scalars), naive);
+        assert_eq!(G::checked_sum(&bases, &scalars), naive);
         let table = G::build(&bases, 1 << 20, &unheard).unwrap();
         assert_eq!(G::fast_sum_over(&table, &scalars, &unheard), Ok(naive));
     }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::Error;
 use crate::curve::Scalar;
 use crate::error::malformed;
-use crate::fft::Fft;
+use crate::ntt;
 use crate::r1cs::{ConstraintSystem, Matrix};
 
 /// The most points that the transform takes.
@@ -47,7 +47,7 @@ pub fn require_domain_size(what: &'static str, size: usize) -> Result<(), Error>
 
 /// The evaluation domain of a constraint system and the coset that the quotient is evaluated on.
 pub struct Domain<F: Scalar> {
-    fft: Fft<F>,
+    ntt: w3bstream_ntt::Domain<F>,
 }
 
 impl<F: Scalar> Domain<F> {
@@ -59,20 +59,20 @@ impl<F: Scalar> Domain<F> {
     /// A domain of exactly `size` points. `what` names its source in the error.
     pub fn of_size(what: &'static str, size: usize) -> Result<Self, Error> {
         require_domain_size(what, size)?;
-        let fft = Fft::new(size).ok_or_else(|| malformed(what, format!("no domain of {size} points")))?;
-        Ok(Self { fft })
+        let ntt = ntt::domain(size).ok_or_else(|| malformed(what, format!("no domain of {size} points")))?;
+        Ok(Self { ntt })
     }
 
     /// Number of points, a power of two.
     pub fn size(&self) -> usize {
-        self.fft.size()
+        self.ntt.size()
     }
 
-    /// L_i(point) for every point of the domain: (point^n − 1)/n · w^i/(point − w^i).
-    fn lagrange_at(&self, point: &F) -> Zeroizing<Vec<F>> {
+    /// L_i(point) for every point of the domain: (point^n − 1)/n · w^i/(point − w^i). `point` must not be in the domain.
+    pub fn lagrange(&self, point: &F) -> Zeroizing<Vec<F>> {
         let size = self.size();
         let mut roots = Vec::with_capacity(size);
-        let (generator, mut root) = (self.fft.generator(), F::one());
+        let (generator, mut root) = (self.ntt.generator(), F::one());
         for _ in 0..size {
             roots.push(root);
             root *= generator;
@@ -85,26 +85,23 @@ impl<F: Scalar> Domain<F> {
         basis
     }
 
-    /// The domain's Lagrange basis at `tau`. `tau` must not be in the domain.
-    pub fn lagrange(&self, tau: &F) -> Zeroizing<Vec<F>> {
-        self.lagrange_at(tau)
-    }
-
     /// Lagrange basis of the coset at `tau` times Z(tau)/Z(coset): Σ (A·B − C)(g·w^i) · this[i] = h(tau)·Z(tau).
-    pub fn quotient_basis(&self, tau: &F) -> Result<Zeroizing<Vec<F>>, Error> {
-        let inverse = self.fft.shift().inverse().expect("a root of unity is not zero");
-        let mut basis = self.lagrange_at(&(*tau * inverse));
+    pub fn quotient_basis(&self, tau: &F) -> Zeroizing<Vec<F>> {
+        let inverse = self.ntt.shift().inverse().expect("a root of unity is not zero");
+        let mut basis = self.lagrange(&(*tau * inverse));
         let vanishing = tau.pow([self.size() as u64]) - F::one();
         let half = -(F::from(2u64).inverse().expect("r is odd"));
         let scale = Zeroizing::new(vanishing * half);
         basis.par_iter_mut().for_each(|value| *value *= *scale);
-        Ok(basis)
+        basis
     }
 
     /// (A·B − C) on the coset, from the three columns of row values (each of `size()` values).
     pub fn quotient_values(&self, rows: Rows<F>) -> Zeroizing<Vec<F>> {
         let Rows { mut a, mut b, mut c } = rows;
-        [&mut a, &mut b, &mut c].into_iter().for_each(|column| self.fft.to_coset(column));
+        for column in [&mut a, &mut b, &mut c] {
+            self.ntt.to_coset(column).expect("as many values as the domain has points");
+        }
         a.par_iter_mut().zip(&*b).zip(&*c).for_each(|((a, b), c)| *a = *a * b - c);
         a
     }

@@ -1,7 +1,7 @@
 //! Strict reader of iden3's binary `.r1cs` format, version 1 (github.com/iden3/r1csfile, `doc/r1cs_bin_format.md`).
 //!
-//! Every count is checked against the bytes that are there before anything is allocated; another field, a wire past the last one, a coefficient that is not below r, a custom gate, a repeated section and
-//! trailing bytes are refused.
+//! Every count is checked against the bytes that are there before anything is allocated; another field, a wire past the
+//! last one, a coefficient that is not below r, a custom gate, a repeated section and trailing bytes are refused.
 
 use std::collections::HashMap;
 

@@ -14,13 +14,10 @@ use zeroize::Zeroizing;
 use crate::key::{KeyBody, Points, ProvingKey};
 use crate::qap::Domain;
 use crate::r1cs::{ConstraintSystem, Matrix};
-use crate::{Error, Progress, random, report};
+use crate::{CHUNK, Count, Error, Progress, random, report};
 
 /// The label of a key whose phase 1 one party made.
 pub const DEVELOPMENT_LABEL: &str = "development key (single-party set-up made on this installation)";
-
-/// Points lifted between two progress calls.
-const CHUNK: usize = 1 << 14;
 
 struct Toxic {
     tau: Zeroizing<Fr>,
@@ -65,43 +62,18 @@ fn evaluate(system: &ConstraintSystem, domain: &Domain<Fr>, tau: &Fr) -> Polynom
     Polynomials { a, b, c }
 }
 
-/// Fixed-base multiplication with progress.
-struct Lift<'a> {
-    g1: BatchMulPreprocessing<G1Projective>,
-    g2: BatchMulPreprocessing<G2Projective>,
-    progress: Progress<'a>,
-    done: usize,
-    total: usize,
-}
-
-impl Lift<'_> {
-    fn lift<G: ScalarMul<ScalarField = Fr>>(
-        table: &BatchMulPreprocessing<G>,
-        scalars: &[Fr],
-        mut step: impl FnMut(usize) -> Result<(), Error>,
-    ) -> Result<Vec<G::MulBase>, Error> {
-        let mut points = Vec::with_capacity(scalars.len());
-        for chunk in scalars.chunks(CHUNK) {
-            points.extend(table.batch_mul(chunk));
-            step(chunk.len())?;
-        }
-        Ok(points)
+/// Fixed-base multiplication.
+fn lift<G: ScalarMul<ScalarField = Fr>>(
+    table: &BatchMulPreprocessing<G>,
+    scalars: &[Fr],
+    count: &mut Count,
+) -> Result<Vec<G::MulBase>, Error> {
+    let mut points = Vec::with_capacity(scalars.len());
+    for chunk in scalars.chunks(CHUNK) {
+        points.extend(table.batch_mul(chunk));
+        count.add(chunk.len())?;
     }
-
-    fn step(done: &mut usize, total: usize, progress: Progress, count: usize) -> Result<(), Error> {
-        *done += count;
-        report(progress, "set-up", *done as f64 / total as f64)
-    }
-
-    fn g1(&mut self, scalars: &[Fr]) -> Result<Vec<G1Affine>, Error> {
-        let (done, total, progress) = (&mut self.done, self.total, self.progress);
-        Self::lift(&self.g1, scalars, |count| Self::step(done, total, progress, count))
-    }
-
-    fn g2(&mut self, scalars: &[Fr]) -> Result<Vec<G2Affine>, Error> {
-        let (done, total, progress) = (&mut self.done, self.total, self.progress);
-        Self::lift(&self.g2, scalars, |count| Self::step(done, total, progress, count))
-    }
+    Ok(points)
 }
 
 /// Wires with a non-zero value, and those values.
@@ -124,18 +96,14 @@ pub fn setup(system: ConstraintSystem, label: &str, progress: Progress) -> Resul
             .map(|i| *toxic.beta * polynomials.a[i] + *toxic.alpha * polynomials.b[i] + polynomials.c[i])
             .collect(),
     );
-    let quotient = domain.quotient_basis(&toxic.tau)?;
+    let quotient = domain.quotient_basis(&toxic.tau);
     let (a_wires, a) = sparse(&polynomials.a);
     let (b_wires, b) = sparse(&polynomials.b);
     let total = a.len() + 2 * b.len() + combined.len() + quotient.len();
-    let mut lift = Lift {
-        g1: BatchMulPreprocessing::new(G1Projective::generator(), total),
-        g2: BatchMulPreprocessing::new(G2Projective::generator(), b.len() + 1),
-        progress,
-        done: 0,
-        total,
-    };
-    let mut ic = lift.g1(&combined)?;
+    let g1 = BatchMulPreprocessing::new(G1Projective::generator(), total);
+    let g2 = BatchMulPreprocessing::new(G2Projective::generator(), b.len() + 1);
+    let mut count = Count::new(progress, "set-up", total);
+    let mut ic = lift(&g1, &combined, &mut count)?;
     let l = ic.split_off(system.public + 1);
     let points = Points {
         alpha_g1: (G1Affine::generator() * *toxic.alpha).into(),
@@ -145,12 +113,12 @@ pub fn setup(system: ConstraintSystem, label: &str, progress: Progress) -> Resul
         delta_g2: G2Affine::generator(),
         ic,
         a_wires,
-        a: lift.g1(&a)?,
+        a: lift(&g1, &a, &mut count)?,
         b_wires,
-        b_g1: lift.g1(&b)?,
-        b_g2: lift.g2(&b)?,
+        b_g1: lift(&g1, &b, &mut count)?,
+        b_g2: lift(&g2, &b, &mut count)?,
         l,
-        h: lift.g1(&quotient)?,
+        h: lift(&g1, &quotient, &mut count)?,
     };
     Ok(ProvingKey::new(KeyBody { system, points }, label.to_owned(), Vec::new()))
 }

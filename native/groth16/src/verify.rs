@@ -9,7 +9,7 @@ use crate::curve::{Curve, Scalar};
 use crate::encoding::{G1_BYTES, G2_BYTES, WORD, read_point, read_scalar, write_point};
 use crate::error::malformed;
 use crate::fixed::Fixed;
-use crate::msm::msm;
+use crate::msm::Msm;
 
 /// Bytes of an encoded proof over BN254: a (64) ‖ b (128) ‖ c (64).
 pub const PROOF_BYTES: usize = Proof::<Bn254>::BYTES;
@@ -191,7 +191,7 @@ pub fn verify<E: Curve>(
 ) -> Result<bool, Error> {
     key.require_count(signals)?;
     let scalars: Vec<_> = std::iter::once(E::ScalarField::one()).chain(signals.iter().copied()).collect();
-    let inputs = msm::<E::G1>(&key.ic, &scalars).into_affine();
+    let inputs = E::G1::checked_sum(&key.ic, &scalars).into_affine();
     let left = [-proof.a, key.alpha_g1, inputs, proof.c];
     let right = [proof.b, key.beta_g2, key.gamma_g2, key.delta_g2];
     Ok(E::multi_pairing(left, right).is_zero())

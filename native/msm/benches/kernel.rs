@@ -1,6 +1,8 @@
 //! Products in each field and additions in each group, in nanoseconds of CPU time each: eight lanes with AVX-512 IFMA
 //! against arkworks, and both kernels. Additions are measured hot (4096 points) and from random rows of 60 MiB, and
-//! include everything but the digits: lists, prefetches, transposes and inversions.
+//! include everything but the digits: lists, prefetches, transposes and inversions. After them come, for each point,
+//! what surrounds the additions: a whole sum of 2^12 terms on one thread, with a table and without, the table itself, and
+//! the checks of points from outside.
 //!
 //! The first lines say what share of the multiplier's limit is reached: an addition in G1 is 23 L² + L multiply-adds for
 //! L limbs (five products of 4 L² and a square of 3 L² + L), in G2 58 L² (Karatsuba's three products, each part reduced
@@ -10,19 +12,28 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use ark_ec::{CurveGroup, PrimeGroup};
-use ark_ff::{MontConfig, PrimeField};
+use ark_ff::{MontConfig, PrimeField, UniformRand};
 use cpu_time::ThreadTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use w3bstream_field::Element;
 use w3bstream_msm::curve::{Bls12381G1, Bls12381G2, Bn254G1, Bn254G2, Curve, Sum};
 use w3bstream_msm::kernel::{Entry, Instructions, Kernel, NEGATIVE, Scratch, Selected, select};
+use w3bstream_msm::{PlanRequest, Point, PrecomputedBases, Scalar, encoding, msm, unheard};
 
-/// Points that stay in the second-level cache.
+/// Points that stay in the second-level cache, and terms of a whole sum.
 const HOT: usize = 4096;
-/// A table's size that does not.
+/// A table's size that does not, and the most that a whole sum's table takes.
 const TABLE_BYTES: usize = 60 << 20;
 /// Entries of a bucket, as many as an MSM of 2^16 points puts into each.
 const GROUP: usize = 16;
+
+/// `HOT` different points.
+fn multiples<C: Curve>() -> Vec<Point<C>> {
+    let step = Sum::<C>::generator();
+    let multiples: Vec<Sum<C>> =
+        std::iter::successors(Some(step), |last| Some(*last + step)).take(HOT).collect();
+    Sum::<C>::normalize_batch(&multiples)
+}
 
 struct Sums<C: Curve> {
     kernel: Selected<C>,
@@ -39,11 +50,8 @@ impl<C: Curve> Sums<C> {
     /// Groups of random entries of so many packed points; the points repeat after `HOT`.
     fn new(instructions: Instructions, rows: usize, groups: usize) -> Self {
         let kernel = select::<C>(instructions);
-        let step = Sum::<C>::generator();
-        let multiples: Vec<Sum<C>> =
-            std::iter::successors(Some(step), |last| Some(*last + step)).take(HOT).collect();
         let mut points = vec![0; HOT * C::POINT_WORDS];
-        kernel.pack(&Sum::<C>::normalize_batch(&multiples), &mut points);
+        kernel.pack(&multiples::<C>(), &mut points);
         let mut table = vec![0; rows * C::POINT_WORDS + 8];
         let start = table.as_ptr().align_offset(64);
         for (word, value) in table[start..].iter_mut().zip(points.iter().cycle()).take(rows * C::POINT_WORDS)
@@ -107,6 +115,48 @@ fn in_group<C: Curve>(group: &mut BenchmarkGroup<'_, WallTime>) {
         let rows = TABLE_BYTES / (8 * C::POINT_WORDS);
         Sums::<C>::new(instructions, rows, 8192).bench(group, &format!("{name}/table"));
     }
+}
+
+fn whole(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("point");
+    around_additions::<Bn254G1>(&mut group);
+    around_additions::<Bls12381G1>(&mut group);
+    around_additions::<Bn254G2>(&mut group);
+    around_additions::<Bls12381G2>(&mut group);
+}
+
+fn around_additions<C: Curve>(group: &mut BenchmarkGroup<'_, WallTime>) {
+    let points = multiples::<C>();
+    let mut source = ark_std::test_rng();
+    let scalars: Vec<_> = points.iter().map(|_| Scalar::<C>::rand(&mut source)).collect();
+    let bytes = encoding::points_to_bytes::<C>(&points);
+    let request = PlanRequest { memory_bytes: TABLE_BYTES as u64, ..PlanRequest::default() };
+    let build = || PrecomputedBases::<C>::build(&points, &request, &unheard).expect("room for a table");
+    let bases = build();
+    for_each_point::<C, _>(group, "sum", || msm::<C>(&points, &scalars, &request, &unheard));
+    for_each_point::<C, _>(group, "sum over a table", || bases.msm(&scalars, &unheard));
+    for_each_point::<C, _>(group, "table", build);
+    for_each_point::<C, _>(group, "decode", || encoding::points::<C>(&bytes));
+}
+
+/// A `HOT`-th of the CPU time of `work` on a pool of one thread.
+fn for_each_point<C: Curve, T>(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    work: impl Fn() -> T + Sync,
+) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
+    group.bench_function(format!("{}/{name}", C::NAME), |bencher| {
+        bencher.iter_custom(|iterations| {
+            let rounds = iterations.div_ceil(HOT as u64);
+            let total = pool.install(|| {
+                let clock = ThreadTime::now();
+                (0..rounds).for_each(|_| drop(black_box(work())));
+                clock.elapsed()
+            });
+            total.mul_f64(iterations as f64 / (rounds * HOT as u64) as f64)
+        });
+    });
 }
 
 fn products(criterion: &mut Criterion) {
@@ -235,5 +285,5 @@ fn short() -> Criterion {
         .measurement_time(Duration::from_secs(1))
 }
 
-criterion_group!(name = kernel; config = short(); targets = shares, products, additions);
+criterion_group!(name = kernel; config = short(); targets = shares, products, additions, whole);
 criterion_main!(kernel);

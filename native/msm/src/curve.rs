@@ -15,6 +15,9 @@ pub trait Curve: Copy + Send + Sync + 'static {
     /// The kernel for CPUs with AVX-512 IFMA.
     #[cfg(target_arch = "x86_64")]
     type Lanewise: crate::kernel::Kernel<Self> + From<w3bstream_field::Ifma> + Send;
+    /// Arithmetic for CPUs with `mulx` and `adx`.
+    #[cfg(target_arch = "x86_64")]
+    type Assembly: crate::kernel::arithmetic::Arithmetic<Self> + From<w3bstream_field::Mulx>;
     /// β of the endomorphism. λ is arkworks' for BN254's G1 and the one below 2^128 for BLS12-381's; the other root for
     /// the G2 of each.
     const BETA: Self::Prime;
@@ -56,6 +59,8 @@ macro_rules! curve {
             type Prime = $prime;
             #[cfg(target_arch = "x86_64")]
             type Lanewise = crate::kernel::ifma::Lanewise<Self, $parameters, $words, $limbs, $degree>;
+            #[cfg(target_arch = "x86_64")]
+            type Assembly = crate::kernel::mulx::Assembly<$parameters, $words, $degree>;
             const BETA: $prime = $beta;
             fn entries() -> &'static dyn crate::bases::Entries<Self> {
                 &crate::bases::OnThisCpu

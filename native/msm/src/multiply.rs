@@ -12,7 +12,7 @@ use crate::progress::{Progress, Report};
 use crate::workers::{Pool, Workers};
 use ark_ff::Zero;
 
-/// Memory of multiplications by the same bases. Digits and bucket sums of the last one stay in it.
+/// Memory of multiplications by the same bases. Bucket sums of the last one stay in it; digits are wiped.
 #[derive(Default)]
 pub(crate) struct Memory {
     writers: Pool<Writer>,
@@ -38,7 +38,9 @@ impl<C: Curve, K: Kernel<C>> Multiplier<'_, C, K> {
     /// # Errors
     /// [`Error::Cancelled`], [`Error::Memory`].
     pub fn multiply(&self, scalars: &[Scalar<C>], report: Report) -> Result<Sum<C>, Error> {
-        with_engine!(self.engine, engine => self.with(engine, scalars, report))
+        let sum = with_engine!(self.engine, engine => self.with(engine, scalars, report));
+        self.workers.wipe();
+        sum
     }
 
     fn with<E: Engine>(&self, engine: &E, scalars: &[Scalar<C>], report: Report) -> Result<Sum<C>, Error> {

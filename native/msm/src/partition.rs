@@ -7,11 +7,12 @@
 use crate::endomorphism::words;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::memory::Words;
+use crate::memory::{Wipe, Words};
 use crate::progress::Progress;
 use crate::workers::Pool;
 use ark_ff::PrimeField;
 use rayon::prelude::*;
+use std::hint::black_box;
 
 /// Hits of a block: 4 KiB, so that one for each partition fits a second-level cache.
 const BLOCK: usize = 512;
@@ -106,9 +107,10 @@ impl Partitions {
         Self { pieces, blocks, starts, shift }
     }
 
-    /// Leave the memory for the next multiplication.
+    /// Leave the memory for the next multiplication, wiped.
     pub fn give(self, writers: &Pool<Writer>) {
-        for writer in self.pieces {
+        for mut writer in self.pieces {
+            writer.wipe();
             writers.give(writer);
         }
     }
@@ -141,18 +143,40 @@ pub(crate) struct Writer {
     cursors: Vec<usize>,
 }
 
+/// The blocks that were written; nothing where they are wiped already.
+impl Wipe for Writer {
+    fn wipe(&mut self) {
+        let written = &mut self.hits.as_mut_slice()[..self.blocks.len() * BLOCK];
+        written.fill(0);
+        black_box(written);
+        self.blocks.clear();
+        self.cursors.wipe();
+    }
+}
+
+/// A multiplication that is stopped leaves digits too.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
 impl Writer {
     /// An empty one with room for so many hits, however they fall; the memory of `former` if it is enough.
     fn of(former: Option<Self>, hits: usize, partitions: usize) -> Result<Self, Error> {
         let most = hits.div_ceil(BLOCK) + partitions;
-        let (mut blocks, mut cursors, hits) = match former {
-            Some(former) => (former.blocks, former.cursors, former.hits.at_least(most * BLOCK)?),
-            None => (Vec::with_capacity(most), Vec::new(), Words::zeroed(most * BLOCK)?),
+        let mut writer = match former.filter(|former| former.hits.as_slice().len() >= most * BLOCK) {
+            Some(former) => former,
+            None => Self {
+                hits: Words::zeroed(most * BLOCK)?,
+                blocks: Vec::with_capacity(most),
+                cursors: Vec::new(),
+            },
         };
-        blocks.clear();
-        cursors.clear();
-        cursors.resize(partitions, 0);
-        Ok(Self { hits, blocks, cursors })
+        writer.blocks.clear();
+        writer.cursors.clear();
+        writer.cursors.resize(partitions, 0);
+        Ok(writer)
     }
 
     /// Adds the hits of scalars. Row i starts at column (`first` + i)·columns.
@@ -187,5 +211,29 @@ impl Writer {
     fn filled(&self, block: u32, partition: u32) -> u32 {
         let last = self.cursors[partition as usize] - 1;
         (if last / BLOCK == block as usize { last % BLOCK + 1 } else { BLOCK }) as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::curve::{Bn254G1, Scalar};
+    use crate::pippenger::Pippenger;
+    use crate::progress::unheard;
+    use ark_std::UniformRand;
+
+    #[test]
+    fn memory_that_is_left_has_no_digits() {
+        let (engine, mut rng, writers) = (Pippenger::new::<Bn254G1>(8), ark_std::test_rng(), Pool::default());
+        let scalars: Vec<Scalar<Bn254G1>> = (0..1000).map(|_| UniformRand::rand(&mut rng)).collect();
+        let buckets = engine.buckets().total();
+        let progress = Progress::new(&unheard, 1);
+        let partitions =
+            Partitions::new(&engine, buckets, &scalars, None, &writers, &progress).expect("small");
+        assert!(partitions.pieces[0].hits.as_slice().iter().any(|hit| *hit != 0));
+        partitions.give(&writers);
+        let writer = writers.take().expect("one was left");
+        assert!(writer.hits.as_slice().iter().all(|hit| *hit == 0));
+        assert!(writer.blocks.is_empty() && writer.cursors.iter().all(|cursor| *cursor == 0));
     }
 }

@@ -1,6 +1,7 @@
 //! Working memory that tasks borrow, one each, and leave for the next.
 
 use crate::kernel::Entry;
+use crate::memory::Wipe;
 use std::sync::{Mutex, PoisonError};
 
 /// Buffers of one task.
@@ -10,6 +11,15 @@ pub(crate) struct Worker<S> {
     pub entries: Vec<Entry>,
     pub counts: Vec<u32>,
     pub cursors: Vec<u32>,
+}
+
+impl<S: Wipe> Wipe for Worker<S> {
+    fn wipe(&mut self) {
+        self.scratch.wipe();
+        self.entries.wipe();
+        self.counts.wipe();
+        self.cursors.wipe();
+    }
 }
 
 /// Buffers that are idle: as many as were ever in use at once, not one for each piece that rayon splits off.
@@ -35,6 +45,13 @@ impl<T> Pool<T> {
     }
 }
 
+impl<T: Wipe> Pool<T> {
+    /// Wipes the buffers that nobody uses.
+    pub fn wipe(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter_mut().for_each(Wipe::wipe);
+    }
+}
+
 impl<T: Default> Pool<T> {
     /// Runs `task` with buffers of its own, new ones where none are idle.
     pub fn with<R>(&self, task: impl FnOnce(&mut T) -> R) -> R {
@@ -42,5 +59,29 @@ impl<T: Default> Pool<T> {
         let result = task(&mut buffers);
         self.give(buffers);
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::curve::Bn254G1;
+    use crate::kernel::Scratch;
+
+    #[test]
+    fn idle_buffers_are_wiped_to_the_end_of_their_room() {
+        let workers: Workers<Scratch<Bn254G1>> = Pool::default();
+        workers.with(|worker| {
+            worker.entries.extend([7; 100]);
+            worker.entries.truncate(3);
+            worker.counts.push(1);
+            worker.cursors.push(2);
+        });
+        workers.wipe();
+        let mut worker = workers.take().expect("one is idle");
+        assert!(worker.counts == [0] && worker.cursors == [0]);
+        // SAFETY: the first 100 were written by `extend`.
+        unsafe { worker.entries.set_len(100) };
+        assert_eq!(worker.entries, [0; 100]);
     }
 }

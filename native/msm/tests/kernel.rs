@@ -1,4 +1,4 @@
-//! Sums of groups, in both kernels and all four groups, against arkworks' complete addition: random, equal and opposite
+//! Sums of groups, in all kernels and all four groups, against arkworks' complete addition: random, equal and opposite
 //! points, infinity, every sign and power of the endomorphism, empty groups, giant ones, and borders of vectors, batches
 //! and chunks.
 
@@ -83,7 +83,7 @@ impl<C: Curve> Tried<C> {
 
 /// The kernels that this machine can run.
 fn kernels() -> impl Iterator<Item = Instructions> {
-    [Instructions::Portable, Instructions::Detect].into_iter()
+    [Instructions::Baseline, Instructions::Portable, Instructions::Detect].into_iter()
 }
 
 fn random_groups<C: Curve>(instructions: Instructions) {
@@ -181,7 +181,9 @@ fn kernels_agree<C: Curve>() {
         })
         .collect();
     let of = |instructions| Tried::<C>::new(instructions, &points).sums(&entries, &counts);
-    assert_eq!(of(Instructions::Detect), of(Instructions::Portable));
+    let expected = of(Instructions::Baseline);
+    assert_eq!(of(Instructions::Portable), expected);
+    assert_eq!(of(Instructions::Detect), expected);
 }
 
 fn endomorphism_is_a_cube_root<C: Curve>() {
@@ -210,7 +212,7 @@ macro_rules! in_every_group {
 in_every_group!(random_groups special_pairs giant_groups doubles);
 
 #[test]
-fn both_kernels_give_the_same_bits() {
+fn all_kernels_give_the_same_bits() {
     kernels_agree::<Bn254G1>();
     kernels_agree::<Bn254G2>();
     kernels_agree::<Bls12381G1>();
@@ -226,8 +228,10 @@ fn the_endomorphism_has_order_three() {
 }
 
 #[test]
-fn the_portable_kernel_is_arkworks_form() {
-    assert_eq!(select::<Bn254G1>(Instructions::Portable).layout(), Layout::Words);
+fn words_are_in_arkworks_form() {
+    for instructions in [Instructions::Baseline, Instructions::Portable] {
+        assert_eq!(select::<Bn254G1>(instructions).layout(), Layout::Words);
+    }
     let ifma = w3bstream_field::Ifma::detect().is_some();
     let expected = if ifma { Layout::Radix52 } else { Layout::Words };
     assert_eq!(select::<Bn254G1>(Instructions::Detect).layout(), expected);
@@ -235,7 +239,7 @@ fn the_portable_kernel_is_arkworks_form() {
 
 #[test]
 fn an_index_outside_is_refused() {
-    for instructions in [Instructions::Detect, Instructions::Portable] {
+    for instructions in kernels() {
         let lanewise = instructions == Instructions::Detect && w3bstream_field::Ifma::detect().is_some();
         let expected = if lanewise { "index 4 lies in the points" } else { "range end index" };
         let mut tried = Tried::<Bn254G1>::new(instructions, &multiples::<Bn254G1>(1, 4, 9));

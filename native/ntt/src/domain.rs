@@ -49,9 +49,8 @@ pub enum Instructions {
 
 /// What a transform computes: X_k = scale · after^k · Σ_i before^i · x_i · root^(ik).
 pub(crate) struct Formula<F> {
-    /// Whether `root` is the inverse of the domain's generator.
+    /// Whether the root is the inverse of the domain's generator, or the generator itself.
     pub inverse: bool,
-    pub root: F,
     pub before: F,
     pub after: F,
     pub scale: F,
@@ -115,13 +114,12 @@ impl<F: Scalar> Domain<F> {
         if generator.pow([1 << (log_size - 1)]) != -F::one() {
             return Err(refused("generator"));
         }
-        let inverse = generator.inverse().ok_or(refused("generator"))?;
         let unshift = shift.inverse().ok_or(refused("shift"))?;
         let scale = F::from(1u64 << log_size).inverse().ok_or(Error::Size { log_size })?;
         let formulas = KINDS.map(|kind| {
             let one = F::one();
-            let forward = Formula { inverse: false, root: generator, before: one, after: one, scale: one };
-            let back = Formula { inverse: true, root: inverse, before: one, after: one, scale };
+            let forward = Formula { inverse: false, before: one, after: one, scale: one };
+            let back = Formula { inverse: true, before: one, after: one, scale };
             match kind {
                 Kind::Forward => forward,
                 Kind::Inverse => back,
@@ -207,12 +205,11 @@ fn engine<F: Scalar>(
     {
         let formulas = formulas.iter().map(|formula| Formula {
             inverse: formula.inverse,
-            root: formula.root.element(),
             before: formula.before.element(),
             after: formula.after.element(),
             scale: formula.scale.element(),
         });
-        let engine = crate::lanes::Engine::new(ifma, log_size, formulas.collect());
+        let engine = crate::lanes::Engine::new(ifma, log_size, generator.element(), formulas.collect());
         return Engine::Ifma(Box::new(engine));
     }
     // Other CPUs have one engine to choose from.

@@ -64,6 +64,7 @@ pub(crate) struct Engine<C: MontConfig<4>> {
     ifma: Ifma,
     log_rows: u32,
     log_columns: u32,
+    /// The generator and its inverse.
     roots: [Root<C>; 2],
     factors: Vec<Factors<C>>,
     /// Vectors between the two steps, kept for the next call.
@@ -113,11 +114,12 @@ impl<C: MontConfig<4>> Factors<C> {
 }
 
 impl<C: MontConfig<4>> Engine<C> {
-    /// An engine for formulas over 2^`log_size` elements, 2^6 or more; the first is forward, the second inverse.
-    pub fn new(ifma: Ifma, log_size: u32, formulas: Vec<Formula<Element<C>>>) -> Self {
+    /// An engine for formulas over 2^`log_size` elements, 2^6 or more, and a root of that order.
+    pub fn new(ifma: Ifma, log_size: u32, root: Element<C>, formulas: Vec<Formula<Element<C>>>) -> Self {
         let log_rows = log_size / 2;
         let log_columns = log_size - log_rows;
-        let roots = [0, 1].map(|at: usize| Root::new(formulas[at].root, log_rows, log_columns));
+        let inverse = root.inverse().expect("a root of unity is not zero");
+        let roots = [root, inverse].map(|root| Root::new(root, log_rows, log_columns));
         let factors = formulas.iter().map(|formula| Factors::new(formula, log_rows, log_columns)).collect();
         Self { ifma, log_rows, log_columns, roots, factors, between: Mutex::default() }
     }

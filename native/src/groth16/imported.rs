@@ -1,12 +1,12 @@
 //! Keys that came as a `.zkey`, and verification of many proofs at once.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::PyBytes;
 use w3bstream_groth16::batch::refused_bytes;
 use w3bstream_groth16::curve::{Bls12_381, Bn254, Curve};
 use w3bstream_groth16::key::Key;
@@ -16,7 +16,7 @@ use w3bstream_groth16::verify::{Proof, VerifyingKey, signals_from_bytes};
 use w3bstream_groth16::zkey::{self, ImportedKey};
 use w3bstream_groth16::{Error, Progress, prove, verify};
 
-use super::{io, refuse, run};
+use super::{file, refuse, run};
 
 /// A file's bytes, or where it lies.
 #[derive(FromPyObject)]
@@ -32,7 +32,7 @@ pub enum Witness<'a> {
 }
 
 /// A proof's bytes with the seconds of each stage.
-type Proved = Result<(Vec<u8>, prove::Timings), Error>;
+pub type Proved<E = Error> = Result<(Vec<u8>, prove::Timings), E>;
 
 /// Proves with any key, over its tables if it has some.
 pub fn prove_with<K: Key>(
@@ -124,57 +124,42 @@ pub struct Groth16ImportedKey {
 
 impl Groth16ImportedKey {
     pub fn read(py: Python<'_>, source: &Source, r1cs: Option<&[u8]>, threads: usize) -> PyResult<Self> {
-        let file;
-        let bytes: &[u8] = match source {
-            Source::Bytes(bytes) => bytes,
-            Source::Path(path) => {
-                file = py.detach(|| std::fs::read(path)).map_err(|error| io(path, &error))?;
-                &file
-            }
+        let bytes: Cow<'_, [u8]> = match source {
+            Source::Bytes(bytes) => Cow::Borrowed(bytes),
+            Source::Path(path) => Cow::Owned(file(py, path)?),
         };
         let inner =
-            run(py, threads, None, |_| with_curve!(zkey::curve_of(bytes)?, E => read::<E>(bytes, r1cs)))?;
+            run(py, threads, None, |_| with_curve!(zkey::curve_of(&bytes)?, E => read::<E>(&bytes, r1cs)))?;
         Ok(Self { inner })
-    }
-
-    fn proved<'py>(
-        &self,
-        py: Python<'py>,
-        witness: &Witness,
-        threads: usize,
-        progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Bound<'py, PyBytes>, prove::Timings)> {
-        let (proof, timings) = run(py, threads, progress, |report| self.inner.prove(witness, report))?;
-        Ok((PyBytes::new(py, &proof), timings))
     }
 }
 
 #[pymethods]
 impl Groth16ImportedKey {
     #[pyo3(signature = (witness, threads = 0, progress = None))]
-    fn prove<'py>(
+    fn prove(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         witness: &[u8],
         threads: usize,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Bound<'py, PyBytes>, prove::Timings)> {
-        self.proved(py, &Witness::Words(witness), threads, progress)
+    ) -> Proved<PyErr> {
+        run(py, threads, progress, |report| self.inner.prove(&Witness::Words(witness), report))
     }
 
     #[pyo3(signature = (wtns, threads = 0, progress = None))]
-    fn prove_wtns<'py>(
+    fn prove_wtns(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         wtns: &[u8],
         threads: usize,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Bound<'py, PyBytes>, prove::Timings)> {
-        self.proved(py, &Witness::Wtns(wtns), threads, progress)
+    ) -> Proved<PyErr> {
+        run(py, threads, progress, |report| self.inner.prove(&Witness::Wtns(wtns), report))
     }
 
-    fn verifying_key<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.inner.verifying_key())
+    fn verifying_key(&self) -> Vec<u8> {
+        self.inner.verifying_key()
     }
 
     #[getter]
@@ -203,8 +188,8 @@ impl Groth16ImportedKey {
     }
 
     #[getter]
-    fn sha256<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        PyBytes::new(py, &self.inner.shape().sha256)
+    fn sha256(&self) -> [u8; 32] {
+        self.inner.shape().sha256
     }
 
     #[getter]

@@ -61,17 +61,17 @@ fn sections(bytes: &[u8]) -> Result<Sections<'_>, Error> {
     Sections::read(WHAT, bytes, "zkey", 1, 10)
 }
 
-/// Which curve the file's header names: `is::<E>()` of the first that fits.
-fn is<E: Curve>(mut header: Cursor) -> Result<bool, Error> {
+/// Whether the header names the curve; the header's other fields are then next.
+fn is<E: Curve>(header: &mut Cursor) -> Result<bool, Error> {
     Ok(header.field::<E::BaseField>()? && header.field::<E::ScalarField>()?)
 }
 
 /// The name of the file's curve ([`Curve::NAME`]). Errors: not a `.zkey`, or another curve.
 pub fn curve_of(bytes: &[u8]) -> Result<&'static str, Error> {
-    let header = sections(bytes)?.require(2, "header")?;
-    if is::<ark_bn254::Bn254>(header.clone())? {
+    let mut header = sections(bytes)?.require(2, "header")?;
+    if is::<ark_bn254::Bn254>(&mut header.clone())? {
         Ok(ark_bn254::Bn254::NAME)
-    } else if is::<ark_bls12_381::Bls12_381>(header)? {
+    } else if is::<ark_bls12_381::Bls12_381>(&mut header)? {
         Ok(ark_bls12_381::Bls12_381::NAME)
     } else {
         Err(malformed(WHAT, "its curve is neither BN254 nor BLS12-381"))
@@ -98,11 +98,9 @@ fn points<P: Point>(bytes: &[u8], name: &'static str) -> Result<Vec<P>, Error> {
 }
 
 fn read_header<E: Curve>(mut cursor: Cursor) -> Result<Header<E>, Error> {
-    if !is::<E>(cursor.clone())? {
+    if !is::<E>(&mut cursor)? {
         return Err(malformed(WHAT, format!("its curve is not {}", E::NAME)));
     }
-    cursor.field::<E::BaseField>()?;
-    cursor.field::<E::ScalarField>()?;
     let (wires, public, domain) = (cursor.u32()? as usize, cursor.u32()? as usize, cursor.u32()? as usize);
     if public >= wires {
         return Err(malformed(WHAT, format!("{public} public signals of {wires} wires")));

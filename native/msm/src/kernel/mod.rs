@@ -9,19 +9,24 @@
 //! | `tree` | groups as trees of pairwise sums, in chunks that stay in the cache |
 //! | `ifma` | eight additions side by side, with AVX-512 IFMA |
 //! | `words` | additions one after another, on any CPU |
-//! | `montgomery` | what `words` needs of arkworks' fields |
+//! | `arithmetic`, `mulx` | the field under `words`: arkworks' on any CPU, and with `mulx` and `adx` |
+//! | `montgomery` | what these need of arkworks' fields |
 //! | `select` | the best of them on this CPU |
 //!
 //! Not constant-time: public points only, and sums that a proof hides by itself.
 
+pub mod arithmetic;
 #[cfg(target_arch = "x86_64")]
 pub mod ifma;
 pub mod montgomery;
+#[cfg(target_arch = "x86_64")]
+pub mod mulx;
 mod select;
 pub mod tree;
 pub mod words;
 
 use crate::curve::{Curve, Point};
+use crate::memory::Wipe;
 pub use select::{Instructions, Scratch, Selected, select};
 
 /// How coordinates lie in a packed point. Table files say which one they are in.
@@ -46,8 +51,8 @@ pub const NEGATIVE: Entry = 1 << 31;
 
 /// Batched affine arithmetic of one group on one instruction set.
 pub trait Kernel<C: Curve>: Sync {
-    /// Working memory of one thread, reused from call to call.
-    type Scratch: Default + Send;
+    /// Working memory of one thread, reused from call to call. Entries, which tell scalars, stay in it until it is wiped.
+    type Scratch: Default + Send + Wipe;
 
     /// The layout of packed points.
     fn layout(&self) -> Layout;

@@ -31,16 +31,26 @@ pub trait Montgomery: PrimeField + Subtract {
     fn write_words(&self, words: &mut [u64]);
 }
 
+/// The word, read by itself: the compiler would copy vectors of words, and one that was just written word by word has to
+/// wait until they have reached the cache.
+#[inline(always)]
+fn word(word: &u64) -> u64 {
+    // SAFETY: a reference may be read.
+    unsafe { std::ptr::read_volatile(word) }
+}
+
 impl<C: MontConfig<W>, const W: usize> Montgomery for Fp<MontBackend<C, W>, W> {
     #[inline]
     fn from_words(words: &[u64]) -> Self {
         let words = &words[..W];
-        Fp(BigInt(from_fn(|at| words[at])), PhantomData)
+        Fp(BigInt(from_fn(|at| word(&words[at]))), PhantomData)
     }
 
     #[inline]
     fn write_words(&self, words: &mut [u64]) {
-        words[..W].copy_from_slice(&self.0.0);
+        for (to, from) in words[..W].iter_mut().zip(&self.0.0) {
+            *to = word(from);
+        }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The kernel that this CPU runs best, picked once.
 
 #[cfg(target_arch = "x86_64")]
-use w3bstream_field::Ifma;
+use w3bstream_field::{Ifma, Mulx};
 
+use super::arithmetic::Plain;
 use super::words::Words;
 use super::{Entry, Kernel, Layout};
 use crate::curve::{Curve, Point};
+use crate::memory::Wipe;
 
 /// Which instructions a kernel may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,8 +15,10 @@ pub enum Instructions {
     /// The best that this CPU is found to have.
     #[default]
     Detect,
-    /// Those that every CPU has.
+    /// No vectors: `mulx` and `adx` where this CPU has them.
     Portable,
+    /// Those that every CPU has.
+    Baseline,
 }
 
 /// A kernel of group `C`.
@@ -22,8 +26,11 @@ pub enum Selected<C: Curve> {
     /// Eight additions side by side.
     #[cfg(target_arch = "x86_64")]
     Lanewise(C::Lanewise),
+    /// One after another, with `mulx` and `adx`.
+    #[cfg(target_arch = "x86_64")]
+    Mulx(Words<C, C::Assembly>),
     /// One after another.
-    Words(Words<C>),
+    Words(Words<C, Plain>),
 }
 
 /// The best kernel with these instructions.
@@ -34,17 +41,23 @@ pub fn select<C: Curve>(instructions: Instructions) -> Selected<C> {
     {
         return Selected::Lanewise(proof.into());
     }
+    #[cfg(target_arch = "x86_64")]
+    if instructions != Instructions::Baseline
+        && let Some(proof) = Mulx::detect()
+    {
+        return Selected::Mulx(Words::new(proof.into()));
+    }
     // Other CPUs have one kernel to choose from.
     #[cfg(not(target_arch = "x86_64"))]
     let _ = instructions;
-    Selected::Words(Words::default())
+    Selected::Words(Words::new(Plain))
 }
 
 /// Working memory of whichever kernel it is; the other one's stays empty.
 pub struct Scratch<C: Curve> {
     #[cfg(target_arch = "x86_64")]
     lanewise: <C::Lanewise as Kernel<C>>::Scratch,
-    words: <Words<C> as Kernel<C>>::Scratch,
+    words: <Words<C, Plain> as Kernel<C>>::Scratch,
 }
 
 impl<C: Curve> Default for Scratch<C> {
@@ -57,6 +70,14 @@ impl<C: Curve> Default for Scratch<C> {
     }
 }
 
+impl<C: Curve> Wipe for Scratch<C> {
+    fn wipe(&mut self) {
+        #[cfg(target_arch = "x86_64")]
+        self.lanewise.wipe();
+        self.words.wipe();
+    }
+}
+
 impl<C: Curve> Kernel<C> for Selected<C> {
     type Scratch = Scratch<C>;
 
@@ -64,6 +85,8 @@ impl<C: Curve> Kernel<C> for Selected<C> {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Lanewise(kernel) => kernel.layout(),
+            #[cfg(target_arch = "x86_64")]
+            Self::Mulx(kernel) => kernel.layout(),
             Self::Words(kernel) => kernel.layout(),
         }
     }
@@ -72,6 +95,8 @@ impl<C: Curve> Kernel<C> for Selected<C> {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Lanewise(kernel) => kernel.pack(points, packed),
+            #[cfg(target_arch = "x86_64")]
+            Self::Mulx(kernel) => kernel.pack(points, packed),
             Self::Words(kernel) => kernel.pack(points, packed),
         }
     }
@@ -80,6 +105,8 @@ impl<C: Curve> Kernel<C> for Selected<C> {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Lanewise(kernel) => kernel.unpack(packed),
+            #[cfg(target_arch = "x86_64")]
+            Self::Mulx(kernel) => kernel.unpack(packed),
             Self::Words(kernel) => kernel.unpack(packed),
         }
     }
@@ -97,6 +124,8 @@ impl<C: Curve> Kernel<C> for Selected<C> {
             Self::Lanewise(kernel) => {
                 kernel.sum_groups(&mut scratch.lanewise, points, entries, counts, sums);
             }
+            #[cfg(target_arch = "x86_64")]
+            Self::Mulx(kernel) => kernel.sum_groups(&mut scratch.words, points, entries, counts, sums),
             Self::Words(kernel) => kernel.sum_groups(&mut scratch.words, points, entries, counts, sums),
         }
     }
@@ -105,6 +134,8 @@ impl<C: Curve> Kernel<C> for Selected<C> {
         match self {
             #[cfg(target_arch = "x86_64")]
             Self::Lanewise(kernel) => kernel.double_all(&mut scratch.lanewise, points, times),
+            #[cfg(target_arch = "x86_64")]
+            Self::Mulx(kernel) => kernel.double_all(&mut scratch.words, points, times),
             Self::Words(kernel) => kernel.double_all(&mut scratch.words, points, times),
         }
     }

@@ -6,6 +6,7 @@
 //! memory than others.
 
 use super::{Entry, INDEX_BITS};
+use crate::memory::Wipe;
 
 /// Bytes of a chunk's points: twice a second-level cache of 1 MiB, of which a round reads one part and writes another. A
 /// chunk's last rounds, which have few pairs to share an inversion, weigh little.
@@ -66,6 +67,15 @@ pub struct Tree<M> {
     second: Vec<Entry>,
     single: Vec<Entry>,
     pieces: Vec<u64>,
+}
+
+/// Lists of entries; what a batch keeps are coordinates.
+impl<M> Wipe for Tree<M> {
+    fn wipe(&mut self) {
+        self.first.wipe();
+        self.second.wipe();
+        self.single.wipe();
+    }
 }
 
 impl<M: Default + Send> Tree<M> {
