@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     """Lets `da.url` of project files lead to private networks: RFC 1918, 100.64.0.0/10 and fc00::/7."""
     chain_rpc_url: str = ""
     """EVM JSON-RPC, or several of the same chain with commas between them; empty starts the embedded chain."""
+    chain_delegates: int = Field(default=24, ge=0, le=144)
+    """Delegates of a new home folder's embedded chain, all in one process, whose certificates make its blocks final; 0:
+    one producer makes them, and nothing shows that they are final. An old folder keeps what it began with."""
     chain_rpc_seconds: float = Field(default=10.0, gt=0)
     """Longest wait for one answer of a chain's JSON-RPC."""
     finality_depth: int = Field(default=0, ge=0)

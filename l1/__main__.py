@@ -11,7 +11,9 @@ from pathlib import Path
 from l1.chain.genesis import GenesisInvalid, load_genesis
 from l1.chain.producer import ProducerSettings
 from l1.chain.store import StoreError
+from l1.consensus.delegates import MAX_DELEGATES
 from l1.node import NodeSettings, run
+from l1.nodes.keys import KeysError, with_devnet
 
 _EPILOG = """\
 example:
@@ -25,13 +27,19 @@ data folder. SIGTERM stops it. Start it again with the same --data-dir: no annou
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m l1",
-        description="Run a single-producer node of the W3bstream chain: Osaka EVM, Ethereum JSON-RPC.",
+        description="Run a node of the W3bstream chain: Osaka EVM, Ethereum JSON-RPC, Roll-DPoS or one producer.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the chain, made if absent")
     parser.add_argument("--genesis", type=Path, help="genesis JSON; needed for a new folder")
     parser.add_argument("--chain-id", type=int, help="EIP-155 chain id, must agree with the genesis (4690)")
+    parser.add_argument(
+        "--delegates",
+        type=int,
+        default=0,
+        help="a new chain whose blocks so many delegates decide, all in this process; the genesis names none (0)",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=0, help="TCP port, 0 takes a free one (0)")
     parser.add_argument("--allow-host", action="append", default=[], help="another HTTP Host name to answer")
@@ -57,12 +65,17 @@ def main(arguments: list[str] | None = None) -> int:
     beneficiary = bytes.fromhex(options.beneficiary.removeprefix("0x")) if _is_address(options.beneficiary) else b""
     if not beneficiary:
         parser.error(f"--beneficiary: {options.beneficiary!r} is not an address of 20 bytes")
+    if not 0 <= options.delegates <= MAX_DELEGATES:
+        parser.error(f"--delegates: 0 to {MAX_DELEGATES}")
     if min(options.block_time, options.idle_blocks) <= 0 or min(options.min_interval, options.finality_depth) < 0:
         parser.error("--block-time and --idle-blocks are above 0, --min-interval and --finality-depth not below 0")
     try:
+        genesis = None if options.genesis is None else load_genesis(options.genesis, options.chain_id)
+        if options.delegates and genesis is not None and not genesis.delegates:
+            genesis = with_devnet(genesis, options.data_dir, options.delegates)
         settings = NodeSettings(
             data_dir=options.data_dir,
-            genesis=None if options.genesis is None else load_genesis(options.genesis, options.chain_id),
+            genesis=genesis,
             host=options.host,
             port=options.port,
             allowed_hosts=tuple(options.allow_host),
@@ -75,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
             ),
         )
         asyncio.run(run(settings))
-    except (GenesisInvalid, StoreError, OSError) as error:
+    except (GenesisInvalid, KeysError, StoreError, OSError) as error:
         sys.stderr.write(f"python -m l1: {error}\n")
         return 2
     return 0

@@ -1,4 +1,4 @@
-"""One node: chain, mempool, producer and RPC wired together and run until a signal."""
+"""One node: chain, mempool, consensus and RPC wired together and run until a signal."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from l1.chain.blockchain import Blockchain
 from l1.chain.genesis import Genesis
 from l1.chain.mempool import Mempool, MempoolLimits
 from l1.chain.producer import Producer, ProducerSettings
+from l1.nodes.devnet import Devnet
+from l1.nodes.keys import devnet_keys
 from l1.rpc.backend import Backend
 from l1.rpc.server import RpcLimits, RpcServer, methods_of
 
@@ -63,7 +65,7 @@ class Node:
 
     async def __aenter__(self) -> Node:
         settings = self._settings
-        producer = Producer(self.chain, self.mempool, settings.producer)
+        producer = self._engine()
         beneficiary = settings.producer.beneficiary
         backend = Backend(self.chain, self.mempool, beneficiary=beneficiary, on_transaction=producer.wake)
         hosts = frozenset({"127.0.0.1", "localhost", "[::1]", settings.host, *settings.allowed_hosts})
@@ -83,6 +85,14 @@ class Node:
         self._producing = asyncio.create_task(producer.run())
         return self
 
+    def _engine(self) -> Producer | Devnet:
+        """Who makes the blocks: the delegates that the genesis names, or one producer where it names none."""
+        delegates = self.chain.genesis.delegates
+        if not delegates:
+            return Producer(self.chain, self.mempool, self._settings.producer)
+        keys = devnet_keys(self._settings.data_dir, len(delegates))
+        return Devnet(self.chain, self.mempool, keys, self._settings.producer)
+
     async def __aexit__(self, *_: object) -> None:
         try:
             if self._runner is not None:
@@ -95,7 +105,7 @@ class Node:
             self.chain.close()
 
     async def wait(self) -> None:
-        """Wait for the producer to fail; it never ends by itself. Raises what stopped it."""
+        """Wait for the making of blocks to fail; it never ends by itself. Raises what stopped it."""
         if self._producing is not None:
             await asyncio.shield(self._producing)
 

@@ -88,6 +88,8 @@ class ChainProcess:
         """Where JSON-RPC answers."""
         self.chain_id: int = ready["chain_id"]
         """EIP-155 chain id."""
+        self.finality_source: str = ready["finality_source"]
+        """`bls`, or `single-producer` where the genesis names no delegates."""
 
     @property
     def pid(self) -> int:

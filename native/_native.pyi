@@ -10,6 +10,9 @@ from typing_extensions import Buffer
 STATE_HISTORY: int
 """Blocks whose state is kept in memory: the head and those before it, 256 in all."""
 
+FORKS: tuple[str, ...]
+"""Hard forks of ours on top of Osaka, in the order in which they were written."""
+
 class TransactionRefused(ValueError):
     """A transaction that the chain's rules refuse. The message is geth's, so that wallets recognise it."""
 
@@ -237,11 +240,13 @@ class Chain:
         timestamp: int,
         extra_data: bytes,
         alloc: dict[bytes, tuple[int, int, bytes, list[tuple[int, int]]]],
+        forks: dict[str, int] = ...,
     ) -> tuple[Chain, Block]:
-        """Block 0. `alloc`: address → (balance, nonce, code, slots). Raises `ExecutionRefused`."""
-    @staticmethod
-    def restore(chain_id: int, headers: list[bytes], state: bytes) -> Chain:
-        """The chain at a snapshot. `headers`: RLP, consecutive, the last one is the snapshot's block, 256 or all."""
+        """Block 0. `alloc`: address → (balance, nonce, code, slots); `forks`: name out of `FORKS` → its first block,
+        none by default. Raises `ExecutionRefused`."""
+    def restore(self, headers: list[bytes], state: bytes) -> Chain:
+        """Another chain with this one's id and forks, at a snapshot. `headers`: RLP, consecutive, the last one is the
+        snapshot's block, 256 or all. Raises `ExecutionRefused`."""
     @property
     def chain_id(self) -> int: ...
     @property
@@ -596,8 +601,9 @@ class MsmBases:
         """Check the points and build a table of at most `memory` bytes (default 1 GiB).
 
         `engine` ("pippenger", "bgmw", "luo-fu-gong", "generalized-buckets", "eisenstein") and `window` (bits) overrule
-        the planner; `portable` keeps to instructions that every CPU has. `threads` 0 takes every core. `progress` hears
-        the share done, 0 to 1; what it raises stops the work and comes out. Raises `MsmError`.
+        the planner; `portable` leaves vectors alone: `mulx` and `adx` where the CPU has them. `threads` 0
+        takes every core. `progress` hears the share done, 0 to 1; what it raises stops the work and comes out. Raises
+        `MsmError`.
         """
     @staticmethod
     def open(group: str, path: str | os.PathLike[str], digest: bytes, *, portable: bool = False) -> MsmBases:

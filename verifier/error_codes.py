@@ -628,6 +628,10 @@ CODES: dict[str, ErrorCode] = {
     "W3B-9011": ErrorCode(
         "The evidence file is of another version of the format.", "Use the version of w3bstream that wrote it."
     ),
+    "W3B-9012": ErrorCode(
+        "The delegates' signatures in the evidence do not show that its blocks are final.",
+        "Do not rely on the file; ask for another from whom you trust, and compare their SHA-256.",
+    ),
 }
 
 

@@ -193,6 +193,10 @@ class ReceiverPart(_Part):
         self._process = _spawn([sys.executable, *module], dict(os.environ), self._folder / "receiver.out")
 
 
+DELEGATES = 4
+"""Of the chain; few, so that the machine is the service's."""
+
+
 class ChainPart(_Part):
     """The chain of the home folder, `python -m l1`, apart from the service, and the wire between the two.
 
@@ -205,7 +209,7 @@ class ChainPart(_Part):
         self._output = home / FOLDER / "chain.out"
         self._folder, self._port = home / "chain", port
         account = KeyFileSigner.at(home / "keys" / "coordinator.json").address
-        self._genesis = write_genesis(self._folder, bytes.fromhex(account.removeprefix("0x")))
+        self._genesis = write_genesis(self._folder, bytes.fromhex(account.removeprefix("0x")), DELEGATES)
         self.proxy = RpcProxy(port, seed)
         """What the service is given."""
 

@@ -126,8 +126,14 @@ def _not_installed(error: ImportError) -> Unavailable:
     )
 
 
-@app.command(epilog="Example: W3BSTREAM_API_PORT=8080 w3bstream up")
-def up(json_output: Json = False) -> None:
+@app.command(epilog="Example: W3BSTREAM_API_PORT=8080 w3bstream up --delegates 24")
+def up(
+    delegates: Annotated[
+        int | None,
+        typer.Option(min=0, max=144, help="Delegates of a new embedded chain [default: W3BSTREAM_CHAIN_DELEGATES, 24]"),
+    ] = None,
+    json_output: Json = False,
+) -> None:
     """Run the service on this machine until Ctrl-C. Its settings: docs/reference/settings.md."""
     try:
         from coordinator.service import run_service
@@ -135,6 +141,8 @@ def up(json_output: Json = False) -> None:
         settings = load_settings()
     except ImportError as error:
         raise _not_installed(error) from error
+    if delegates is not None:
+        settings = settings.model_copy(update={"chain_delegates": delegates})
     if json_output:
         print_json({"starting": True})
     with coded_start(settings):

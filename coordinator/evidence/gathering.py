@@ -15,6 +15,7 @@ from eth_hash.auto import keccak
 
 from coordinator.evidence.blocks import BlockReader, Rpc
 from coordinator.evidence.events import EventFinder, Place
+from coordinator.evidence.finality import FinalityReader
 from coordinator.evidence.ledger_facts import Facts, find_reading, load_facts, require_settled
 from coordinator.ledger.openings import opening_of
 from coordinator.ledger.store import Ledger, get_task
@@ -23,13 +24,16 @@ from verifier import bindings
 from verifier.bindings import Deployment
 from verifier.commitment import device_indices, device_paths, scheme
 from verifier.errors import NotFound, Unavailable
+from verifier.evidence.blocks import Header
 from verifier.evidence.document import (
+    BLS,
     COMMITMENTS,
     READING,
     TASK,
     ChainPart,
     DevicePart,
     Document,
+    FinalityPart,
     IncludedReading,
     ProofPart,
     TaskPart,
@@ -82,6 +86,7 @@ class EvidenceMaker:
         self._ledger = ledger
         self._rpc = rpc
         self._deployment = deployment
+        self._finality = FinalityReader(rpc)
         self._places = asyncio.Semaphore(AT_ONCE)
 
     async def of_task(self, task_id: str, *, readings: bool = True) -> Evidence:
@@ -135,6 +140,7 @@ class EvidenceMaker:
             transactions=tuple(transactions),
             headers=tuple(header for _, header in headers),
             finality_source=facts.task.finality_source,
+            finality=await self._finality_of(facts, [await reader.header(number) for number in numbers]),
             devices=parts.devices,
             readings=parts.readings,
             reading=parts.reading,
@@ -142,6 +148,9 @@ class EvidenceMaker:
         encoded = document.encode()
         await asyncio.to_thread(verify_evidence, encoded)
         return Evidence(document, encoded, facts.task.state == TaskState.FINAL.value)
+
+    async def _finality_of(self, facts: Facts, headers: Sequence[Header]) -> FinalityPart | None:
+        return await self._finality.of(headers) if facts.task.finality_source == BLS else None
 
     def _chain(self, facts: Facts) -> ChainPart:
         at = self._deployment

@@ -9,6 +9,7 @@ import structlog
 
 from coordinator.intake.nats_server import port_is_free
 from l1.chain.genesis import DEFAULT_CHAIN_ID, Genesis, GenesisAccount
+from l1.nodes.keys import with_devnet
 from l1.process import ChainProcess, ChainProcessError
 from verifier.errors import Unavailable
 
@@ -20,12 +21,16 @@ LOOK_SECONDS = 0.5
 PORT_FILE = "port"
 
 
-def write_genesis(folder: Path, funded: bytes) -> Path:
-    """The genesis file of the chain in `folder`, made with the folder unless it is there: `funded` has all the money."""
+def write_genesis(folder: Path, funded: bytes, delegates: int) -> Path:
+    """The genesis file of the chain in `folder`, made with the folder unless it is there: `funded` has all the money,
+    and so many delegates of this process decide, or one producer where there are none.
+    """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     genesis = folder / "genesis.json"
     if not genesis.exists():
         made = Genesis(chain_id=DEFAULT_CHAIN_ID, alloc={funded: GenesisAccount(balance=FUNDS_WEI)})
+        if delegates:
+            made = with_devnet(made, folder, delegates)
         draft = genesis.with_suffix(".new")
         draft.write_text(made.to_json())
         draft.replace(genesis)
@@ -38,14 +43,17 @@ class EmbeddedChain:
     The next service in this home takes that port too, where it is free: wallets and scripts have the URL.
     """
 
-    def __init__(self, home: Path, funded: str, finality_depth: int) -> None:
+    def __init__(self, home: Path, funded: str, finality_depth: int, delegates: int) -> None:
         self._folder = home / "chain"
         self._funded = bytes.fromhex(funded.removeprefix("0x"))
+        self._delegates = delegates
         self._options = ("--finality-depth", str(finality_depth))
         self._process: ChainProcess | None = None
         self._stopping = asyncio.Event()
         self.rpc_url = ""
         """Where JSON-RPC answers; the same after a restart."""
+        self.finality_source = ""
+        """What makes its blocks final, once started: `bls`, or `single-producer` on a chain without delegates."""
 
     @property
     def running(self) -> bool:
@@ -57,13 +65,13 @@ class EmbeddedChain:
 
         Blocks for about a second, in the caller's thread: the child dies with the thread that started it.
         """
-        genesis = write_genesis(self._folder, self._funded)
+        genesis = write_genesis(self._folder, self._funded, self._delegates)
         port = _port_of(self.rpc_url) if self.rpc_url else self._last_port()
         try:
             self._process = ChainProcess(self._folder, genesis, port=port, options=self._options)
         except ChainProcessError as error:
             raise Unavailable("W3B-8002", f"the chain did not start: {error}") from error
-        self.rpc_url = self._process.rpc_url
+        self.rpc_url, self.finality_source = self._process.rpc_url, self._process.finality_source
         (self._folder / PORT_FILE).write_text(f"{_port_of(self.rpc_url)}\n")
 
     def _last_port(self) -> int:

@@ -38,7 +38,7 @@ from coordinator.service.notify import tell_systemd
 from coordinator.service.preparation import Preparation, ReadyProgram
 from coordinator.settings import Settings
 from coordinator.settlement.deployment import ensure_deployment
-from coordinator.settlement.finality import SINGLE_PRODUCER, finality_of
+from coordinator.settlement.finality import Finality, finality_of
 from coordinator.settlement.many_chains import chain_at, problems, rpc_urls
 from coordinator.settlement.signer import KeyFileSigner
 from provers.protocol import installed_provers
@@ -152,7 +152,8 @@ class Service:
     async def _start_chain(self) -> None:
         self._embedded_chain: EmbeddedChain | None = None
         if not self.settings.chain_rpc_url:
-            node = EmbeddedChain(self.settings.home, self._signer.address, self.settings.finality_depth)
+            delegates, depth = self.settings.chain_delegates, self.settings.finality_depth
+            node = EmbeddedChain(self.settings.home, self._signer.address, depth, delegates)
             node.start()
             self._closing.push_async_callback(node.end)
             self._parts.start("chain", node.run, node.stop)
@@ -162,7 +163,7 @@ class Service:
         self._chain = chain_at(urls, self.settings.chain_rpc_seconds)
         self._closing.push_async_callback(self._chain.close)
         if self._embedded_chain is not None:
-            self._finality = SINGLE_PRODUCER
+            self._finality = Finality(self._embedded_chain.finality_source)
         else:
             depth, safe_depth = self.settings.finality_depth, self.settings.safe_depth
             self._finality = await finality_of(self._chain, depth, safe_depth)

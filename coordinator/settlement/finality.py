@@ -3,7 +3,8 @@ decides nothing.
 
 | source | the chain | a block is final when |
 |---|---|---|
-| `single-producer` | the embedded one | it is at or below the node's `finalized` block |
+| `bls` | the embedded one | its delegates' certificate is in its footer; the node calls it `finalized` |
+| `single-producer` | the embedded one, without delegates | it is at or below the node's `finalized` block |
 | `rpc-finalized` | behind an RPC, knows the tag | it is at or below the server's `finalized` block |
 | `rpc-depth` | behind an RPC, does not know the tag | the operator's number of blocks is on top of it |
 
@@ -32,7 +33,7 @@ class Finality:
     """How blocks of one chain become final."""
 
     source: str
-    """What a FINAL task says about it: `single-producer`, `rpc-finalized` or `rpc-depth`."""
+    """What a FINAL task says about it: `bls`, `single-producer`, `rpc-finalized` or `rpc-depth`."""
     depth: int = 0
     """Blocks on top of a final block; 0 where the chain itself says `finalized`."""
     knows_safe: bool = True
@@ -67,10 +68,6 @@ class Finality:
         if block is None:
             raise Unavailable("W3B-5001", "the chain named no final block, although it knows the tag")
         return block.number
-
-
-SINGLE_PRODUCER = Finality("single-producer")
-"""The embedded chain: our own node, which knows the tag."""
 
 
 async def finality_of(chain: Chain, depth: int, safe_depth: int = 0) -> Finality:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from l1.chain.genesis import Genesis, parse_genesis
 from l1.chain.store import BlockStore, StoreError
+from l1.consensus.certificate import footer, from_footer
+from l1.consensus.messages import Certificate
 from native import _native
 
 SNAPSHOT_INTERVAL = 1_024
@@ -36,7 +38,7 @@ class Finality:
     """How far the chain is final, and by what."""
 
     source: str
-    """`single-producer`: one producer's word. Consensus will say `bls`."""
+    """`bls`: the certificate of two thirds of the delegates' power. `single-producer`: one producer's word."""
     safe: int
     """Number of the newest safe block."""
     finalized: int
@@ -100,7 +102,21 @@ class Blockchain:
     def finality(self) -> Finality:
         """What counts as final now."""
         final = max(0, self.head_number - self._finality_depth)
-        return Finality(source="single-producer", safe=final, finalized=final)
+        return Finality("bls" if self._genesis.delegates else "single-producer", safe=final, finalized=final)
+
+    @property
+    def genesis(self) -> Genesis:
+        """What the chain started from."""
+        return self._genesis
+
+    def footer(self, number: int) -> bytes | None:
+        """What decided a block, as the light client takes it; None where `certificate` is None."""
+        return self._store.footer(number)
+
+    def certificate(self, number: int) -> Certificate | None:
+        """The certificate that decided a block; None for block 0, and for one that a single producer made."""
+        raw, stored = self.footer(number), self.block(number)
+        return None if raw is None or stored is None else from_footer(raw, number, stored.block.hash)
 
     def view(self, number: int) -> _native.StateView:
         """The state after a recent block. Raises `native._native.StateNotAvailable` for an old one."""
@@ -141,6 +157,7 @@ class Blockchain:
         timestamp: int,
         prev_randao: bytes,
         parent_beacon_block_root: bytes = bytes(32),
+        extra_data: bytes = b"",
     ) -> _native.ExecutedBlock:
         """Execute transactions on the head without moving it."""
         return self._chain.build(
@@ -149,7 +166,7 @@ class Blockchain:
             timestamp=timestamp,
             prev_randao=prev_randao,
             parent_beacon_block_root=parent_beacon_block_root,
-            extra_data=b"",
+            extra_data=extra_data,
         )
 
     def import_block(self, raw: bytes) -> _native.ExecutedBlock:
@@ -162,15 +179,15 @@ class Blockchain:
         """
         return self._chain.import_block(raw)
 
-    def commit(self, executed: _native.ExecutedBlock) -> StoredBlock:
-        """Write a block to disk, then make it the head. Announce it only after this returns (`announce`).
+    def commit(self, executed: _native.ExecutedBlock, certificate: Certificate | None = None) -> StoredBlock:
+        """Write a block to disk with what decided it, then make it the head. Announce it only after this returns.
 
         Raises
         ------
         StoreError, native._native.ExecutionRefused
             When it does not follow the head.
         """
-        self._store.append(executed.block, executed.encoded_receipts)
+        self._store.append(executed.block, executed.encoded_receipts, footer(certificate) if certificate else b"")
         self._chain.append(executed)
         stored = StoredBlock(executed.block, executed.receipts)
         self._remember(stored)
@@ -213,9 +230,12 @@ class Blockchain:
             self._store.set_meta("genesis", genesis.to_json())
             return genesis
         known = parse_genesis(json.loads(stored))
-        if genesis is not None and genesis != known:
+        if genesis is None or genesis == known:
+            return known
+        if not genesis.same_until(known, self._store.head_number() or 0):
             raise StoreError("the data folder holds a chain with another genesis: choose another --data-dir")
-        return known
+        self._store.set_meta("genesis", genesis.to_json())
+        return genesis
 
     def _open(self) -> _native.Chain:
         head = self._store.head_number()
@@ -228,7 +248,7 @@ class Blockchain:
         if snapshot := self._store.snapshot(head - _native.STATE_HISTORY):
             number, state = snapshot
             headers = self._store.headers(max(0, number - _native.STATE_HISTORY), number)
-            chain = _native.Chain.restore(self._genesis.chain_id, headers, state)
+            chain = chain.restore(headers, state)
         for number in range(chain.head_number + 1, head + 1):
             try:
                 chain.append(chain.import_block(self._store.block(number) or b""))

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from l1.chain.genesis_delegates import (
+    GenesisDelegate,
+    GenesisDelegatesInvalid,
+    delegate_set,
+    delegates_json,
+    parse_delegates,
+)
 from native import _native
 
 DEFAULT_CHAIN_ID = 4690
 """IoTeX testnet's id, ours unless the file or the command line says otherwise."""
 
-_KEYS = {"chainId", "gasLimit", "baseFeePerGas", "timestamp", "extraData", "alloc"}
+_KEYS = {"chainId", "config", "gasLimit", "baseFeePerGas", "timestamp", "extraData", "alloc", "delegates"}
+_CONFIG_KEYS = {"w3bstream"}
 _ACCOUNT_KEYS = {"balance", "nonce", "code", "storage"}
 
 
@@ -48,9 +56,13 @@ class Genesis:
     timestamp: int = 0
     """Unix seconds of block 0."""
     extra_data: bytes = b""
-    """At most 32 bytes."""
+    """At most 32 bytes. With `delegates` it is their set's root, and nothing may stand here."""
     alloc: Mapping[bytes, GenesisAccount] = field(default_factory=dict)
     """Address (20 bytes) to account."""
+    delegates: tuple[GenesisDelegate, ...] = ()
+    """Who decides the first blocks, in proposer order. None: one producer does, and nothing is final but by its word."""
+    forks: Mapping[str, int] = field(default_factory=dict)
+    """Hard fork of ours (`_native.FORKS`) to its first block. One that is not named never comes. No part of block 0."""
 
     def executor(self) -> tuple[_native.Chain, _native.Block]:
         """The executor at block 0, and block 0.
@@ -58,7 +70,7 @@ class Genesis:
         Raises
         ------
         GenesisInvalid
-            When the executor refuses a value (gas limit, extra data, reserved code).
+            When the executor refuses a value (gas limit, extra data, reserved code, a fork that it does not know).
         """
         alloc = {
             address: (account.balance, account.nonce, account.code, list(account.storage.items()))
@@ -70,14 +82,21 @@ class Genesis:
                 gas_limit=self.gas_limit,
                 base_fee_per_gas=self.base_fee_per_gas,
                 timestamp=self.timestamp,
-                extra_data=self.extra_data,
+                extra_data=delegate_set(self.delegates).root() if self.delegates else self.extra_data,
                 alloc=alloc,
+                forks=dict(self.forks),
             )
         except (_native.ExecutionRefused, OverflowError) as error:
             raise GenesisInvalid(str(error)) from error
 
+    def same_until(self, other: Genesis, number: int) -> bool:
+        """Whether blocks 0 to `number` mean the same under both: they differ at most in forks that begin later."""
+        until = [{name: first for name, first in each.forks.items() if first <= number} for each in (self, other)]
+        return until[0] == until[1] and replace(self, forks=other.forks) == other
+
     def to_json(self) -> str:
         """The file's form; `parse_genesis(json.loads(...))` gives the same value back."""
+        forks = {f"{name}Block": hex(first) for name, first in sorted(self.forks.items())}
         accounts = {
             "0x" + address.hex(): {
                 "balance": hex(account.balance),
@@ -90,11 +109,13 @@ class Genesis:
         return json.dumps(
             {
                 "chainId": self.chain_id,
+                **({"config": {"w3bstream": forks}} if forks else {}),
                 "gasLimit": hex(self.gas_limit),
                 "baseFeePerGas": hex(self.base_fee_per_gas),
                 "timestamp": hex(self.timestamp),
                 "extraData": "0x" + self.extra_data.hex(),
                 "alloc": accounts,
+                **({"delegates": delegates_json(self.delegates)} if self.delegates else {}),
             },
             indent=1,
         )
@@ -132,14 +153,35 @@ def parse_genesis(document: object, chain_id: int | None = None) -> Genesis:
     alloc = document.get("alloc", {})
     if not isinstance(alloc, dict):
         raise GenesisInvalid("alloc: expected an object from address to account")
+    extra_data = _bytes(document.get("extraData", "0x"), "extraData")
+    try:
+        delegates = parse_delegates(document.get("delegates", []))
+    except GenesisDelegatesInvalid as error:
+        raise GenesisInvalid(str(error)) from error
+    if delegates and extra_data:
+        raise GenesisInvalid("extraData: with delegates it is their set's root; leave it out")
     return Genesis(
         chain_id=named,
         gas_limit=_integer(document.get("gasLimit", Genesis.gas_limit), "gasLimit", 64),
         base_fee_per_gas=_integer(document.get("baseFeePerGas", Genesis.base_fee_per_gas), "baseFeePerGas", 64),
         timestamp=_integer(document.get("timestamp", 0), "timestamp", 64),
-        extra_data=_bytes(document.get("extraData", "0x"), "extraData"),
+        extra_data=extra_data,
+        delegates=delegates,
         alloc=dict(_account(address, account) for address, account in alloc.items()),
+        forks=_forks(document.get("config", {})),
     )
+
+
+def _forks(config: Any) -> dict[str, int]:
+    if not isinstance(config, dict):
+        raise GenesisInvalid("config: expected an object")
+    _only(config, _CONFIG_KEYS, "config")
+    ours = config.get("w3bstream", {})
+    if not isinstance(ours, dict):
+        raise GenesisInvalid("config.w3bstream: expected an object from fork to block number")
+    keys = {f"{name}Block": name for name in _native.FORKS}
+    _only(ours, set(keys), "config.w3bstream")
+    return {keys[key]: _integer(block, f"config.w3bstream.{key}", 64) for key, block in ours.items()}
 
 
 def _account(address: str, account: Any) -> tuple[bytes, GenesisAccount]:

@@ -34,7 +34,7 @@ class ProducerSettings:
 
 
 def build_block(
-    chain: Blockchain, offered: list[_native.Transaction], beneficiary: bytes, now: int
+    chain: Blockchain, offered: list[_native.Transaction], beneficiary: bytes, now: int, extra_data: bytes = b""
 ) -> _native.ExecutedBlock:
     """Execute waiting transactions on the head, which does not move.
 
@@ -44,6 +44,8 @@ def build_block(
         `Mempool.executable` for `Blockchain.next_base_fee`; the block's `outcomes` are in this order.
     now
         Unix seconds. The block's timestamp is `max(parent's, now)`: several blocks may share a second.
+    extra_data
+        Root of the delegate set that decides the next block; empty on a chain without delegates.
     """
     head = chain.head.block
     return chain.build(
@@ -52,6 +54,7 @@ def build_block(
         timestamp=max(head.timestamp, now),
         # No beacon gives randomness: the parent's hash is what everybody can recompute, and is no secret.
         prev_randao=head.hash,
+        extra_data=extra_data,
     )
 
 

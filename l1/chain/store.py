@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS transactions (
     hash BLOB PRIMARY KEY, number INTEGER NOT NULL, position INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS transactions_by_number ON transactions (number);
+CREATE TABLE IF NOT EXISTS footers (number INTEGER PRIMARY KEY, footer BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS snapshots (number INTEGER PRIMARY KEY, state BLOB NOT NULL);
 """
 
@@ -85,8 +86,8 @@ class BlockStore:
         with self._write_lock, self._writer:
             self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-    def append(self, block: _native.Block, encoded_receipts: bytes) -> None:
-        """Write the next block; on return it survives a crash of the machine.
+    def append(self, block: _native.Block, encoded_receipts: bytes, footer: bytes = b"") -> None:
+        """Write the next block, with the footer that decided it; on return they survive a crash of the machine.
 
         Raises
         ------
@@ -109,11 +110,13 @@ class BlockStore:
         with self._write_lock, self._writer:
             self._writer.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", row)
             self._writer.executemany("INSERT INTO transactions VALUES (?, ?, ?)", positions)
+            if footer:
+                self._writer.execute("INSERT INTO footers VALUES (?, ?)", (block.number, footer))
 
     def truncate(self, number: int) -> None:
         """Drop every block above `number`."""
         with self._write_lock, self._writer:
-            for table in ("transactions", "snapshots", "blocks"):
+            for table in ("transactions", "snapshots", "footers", "blocks"):
                 self._writer.execute(f"DELETE FROM {table} WHERE number > ?", (number,))  # noqa: S608
 
     def head_number(self) -> int | None:
@@ -124,6 +127,11 @@ class BlockStore:
     def block(self, number: int) -> bytes | None:
         """RLP of a block."""
         row = self._row("SELECT block FROM blocks WHERE number = ?", number)
+        return None if row is None else bytes(row[0])
+
+    def footer(self, number: int) -> bytes | None:
+        """What decided a block (`consensus.certificate.footer`); None for a block that one producer made."""
+        row = self._row("SELECT footer FROM footers WHERE number = ?", number)
         return None if row is None else bytes(row[0])
 
     def receipts(self, number: int) -> bytes | None:

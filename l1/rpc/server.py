@@ -15,6 +15,7 @@ from eth_hash.auto import keccak
 
 from l1.rpc.backend import Backend
 from l1.rpc.block_methods import BlockMethods
+from l1.rpc.consensus_methods import ConsensusMethods
 from l1.rpc.encoding import Params, data, quantity, read_data
 from l1.rpc.errors import (
     INTERNAL_ERROR,
@@ -56,7 +57,7 @@ class RpcLimits:
 def methods_of(backend: Backend, limits: RpcLimits) -> dict[str, Method]:
     """Every method by name; other names answer -32601."""
     blocks, state, filters = BlockMethods(backend), StateMethods(backend, limits.call_gas), FilterMethods(backend)
-    chain = backend.chain
+    consensus, chain = ConsensusMethods(backend), backend.chain
 
     def constant(value: Callable[[], Any]) -> Method:
         def answer(values: list[Any]) -> Any:
@@ -68,10 +69,6 @@ def methods_of(backend: Backend, limits: RpcLimits) -> dict[str, Method]:
     def status() -> dict[str, str]:
         pending, queued = backend.mempool.status()
         return {"pending": quantity(pending), "queued": quantity(queued)}
-
-    def finality() -> dict[str, str]:
-        now = chain.finality
-        return {"source": now.source, "safe": quantity(now.safe), "finalized": quantity(now.finalized)}
 
     return {
         "web3_clientVersion": constant(lambda: CLIENT_VERSION),
@@ -113,7 +110,10 @@ def methods_of(backend: Backend, limits: RpcLimits) -> dict[str, Method]:
         "eth_getFilterLogs": filters.get_filter_logs,
         "eth_uninstallFilter": filters.uninstall,
         "txpool_status": constant(status),
-        "w3b_finality": constant(finality),
+        "w3b_finality": constant(consensus.finality),
+        "w3b_getHeader": consensus.get_header,
+        "w3b_getCertificate": consensus.get_certificate,
+        "w3b_getDelegates": consensus.get_delegates,
     }
 
 

@@ -8,7 +8,7 @@ mod view;
 use pyo3::create_exception;
 use pyo3::exceptions::{PyLookupError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyInt};
+use pyo3::types::{PyBytes, PyInt, PyTuple};
 use w3bstream_evm::alloy_primitives::{Address, B256, U256};
 use w3bstream_evm::{ExecutionError, TransactionError};
 
@@ -86,6 +86,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("ExecutionRefused", py.get_type::<ExecutionRefused>())?;
     m.add("StateNotAvailable", py.get_type::<StateNotAvailable>())?;
     m.add("STATE_HISTORY", w3bstream_evm::STATE_HISTORY)?;
+    m.add("FORKS", PyTuple::new(py, w3bstream_evm::Fork::ALL.map(w3bstream_evm::Fork::name))?)?;
     m.add_class::<transaction::Transaction>()?;
     m.add_class::<block::Block>()?;
     m.add_class::<block::Receipt>()?;

@@ -71,7 +71,8 @@ def with_keys(home: Path, keys: Path) -> Path:
 def clean_environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without what other tests may have set for Ray or the service."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("W3BSTREAM_", "RAY_"))}
-    own = {"PROVER_TABLE_MIB": "0"} | dict(settings)  # proofs that last long enough to be disturbed
+    # Proofs that last long enough to be disturbed, and a chain that leaves the machine to them.
+    own = {"PROVER_TABLE_MIB": "0", "CHAIN_DELEGATES": "4"} | dict(settings)
     return kept | {"W3BSTREAM_HOME": str(home)} | {f"W3BSTREAM_{name}": value for name, value in own.items()}
 
 

@@ -92,7 +92,9 @@ def mixed(good: list[bytes], bad: list[tuple[str, bytes]]) -> tuple[list[bytes],
 @pytest.fixture(scope="module")
 def light(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Iterator[Light]:
     """First light: 4 devices send 40 readings, bad ones among them, and the project's tasks end."""
-    installation = Installation(with_keys(tmp_path_factory.mktemp("e2e") / "home", keys), {"PROVER_TABLE_MIB": "96"})
+    installation = Installation(
+        with_keys(tmp_path_factory.mktemp("e2e") / "home", keys), {"PROVER_TABLE_MIB": "96", "CHAIN_DELEGATES": "24"}
+    )
     installation.start()
     try:
         with installation.client() as client, Listener() as listener:
@@ -131,7 +133,7 @@ def test_every_task_is_final_with_the_input_s_result(light: Light) -> None:
         assert task.completeness == task_pb2.Completeness()
         assert task.count == window.count
         assert task.provenance == "in-proof"
-        assert task.finality_source == "single-producer"
+        assert task.finality_source == "bls"
         assert task.dapp == "processed"
 
 

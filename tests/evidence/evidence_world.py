@@ -101,7 +101,7 @@ class World:
     coordinator: Any
     genesis: bytes
     projects: int = 0
-    finality: str = "single-producer"
+    finality: str = "bls"
     windows: dict[int, int] = field(default_factory=dict)
 
     @classmethod
@@ -242,7 +242,7 @@ class World:
             "chain_id": at.chain_id,
             "genesis": "0x" + self.genesis.hex(),
             "contracts": names,
-            "finality_sources": ["single-producer"],
+            "finality_sources": ["bls"],
             "programs": [{"program_id": "0x" + KEYS[ZKP].program_id().hex(), "name": PROGRAM, "set_up": "development"}],
         }
         return read_trust(json.dumps(fields | changes))
@@ -359,5 +359,5 @@ def l1_chain(folder: Path) -> tuple[Chain, ChainProcess]:
     funded = Account.from_key(keccak(b"funded"))
     genesis = folder / "genesis.json"
     genesis.write_text(json.dumps({"chainId": 4690, "alloc": {funded.address: {"balance": str(10**24)}}}))
-    node = ChainProcess(folder / "chain", genesis, options=["--min-interval", "0.02"])
+    node = ChainProcess(folder / "chain", genesis, options=["--min-interval", "0.02", "--delegates", "4"])
     return Chain.connect("l1", node.rpc_url, funded.key), node

@@ -15,6 +15,7 @@ from coordinator.evidence.known_programs import known_programs
 from coordinator.evidence.ledger_facts import load_facts
 from tests.evidence.conftest import Scene, last_block
 from tests.evidence.evidence_world import DEVICES, OTHER, PROGRAMS
+from tests.evidence.forgery import unsigned
 from verifier.errors import InvalidInput, Refused, Unavailable, W3bstreamError
 from verifier.evidence.blocks import Header
 from verifier.evidence.decoding import decode
@@ -69,7 +70,7 @@ def test_a_trust_file_written_from_a_good_file_accepts_the_next_one(scene: Scene
 
 def test_production_refuses_development_keys_and_what_is_not_pinned(scene: Scene) -> None:
     trust = scene.pinned(scene.task).model_copy(update={"require_production": True})
-    with pytest.raises(Refused, match=r"single-producer.* is a development or simulated one") as refused:
+    with pytest.raises(Refused, match=r"finality \(bls\) is a development or simulated one") as refused:
         verify_evidence(scene.task.encoded, trust=trust)
     assert refused.value.code == "W3B-9008"
     with pytest.raises(Refused, match=r"chain id .* is not pinned"):
@@ -161,7 +162,7 @@ def test_a_bad_trust_file_is_refused(text: str) -> None:
         ({"chain_id": 1}, "chain id is 4690, your trust names 1"),
         ({"genesis": "0x" + "11" * 32}, "genesis is 0x"),
         ({"contracts": dict.fromkeys(("registry", "fleet", "router"), "0x" + "11" * 20)}, "registry is 0x"),
-        ({"finality_sources": ["bls", "rpc-finalized"]}, "finality is by 'single-producer'"),
+        ({"finality_sources": ["rpc-finalized"]}, "finality is by 'bls'"),
         ({"programs": [{"program_id": "0x" + "11" * 32, "name": "temperature_window"}]}, "your trust names no program"),
         ({"projects": [{"id": 1, "version": 1, "device_set_root": "0x" + "11" * 32}]}, "the device set is 0x"),
         ({"required_checkpoints": ["0x" + "11" * 32]}, "does not hold your checkpoint"),
@@ -178,7 +179,7 @@ def test_an_anchor_that_contradicts_the_trust_file_is_refused(
 
 @pytest.mark.parametrize(("source", "good"), [("bls", False), ("single-producer", False), ("rpc-finalized", True)])
 def test_a_source_that_the_file_only_claims_is_not_for_production(scene: Scene, source: str, good: bool) -> None:
-    claimed = replace(scene.task.document, finality_source=source).encode()
+    claimed = replace(scene.task.document, finality_source=source, finality=None).encode()
     report = verify_evidence(claimed, trust=scene.world.trust(finality_sources=[source]))
     (finality,) = [each for each in report.anchors if each.name == "finality"]
     assert (finality.pinned, finality.production) == (True, good)
@@ -211,9 +212,12 @@ def test_a_named_set_up_and_a_known_device_set_are_told(scene: Scene) -> None:
 def test_a_checkpoint_pins_what_is_before_it_only(scene: Scene) -> None:
     first = "0x" + Header.decode(scene.task.document.headers[0]).hash.hex()
     last, elsewhere = last_block(scene.task.document), "0x" + "11" * 32
-    report = verify_evidence(scene.task.encoded, trust=scene.world.trust(checkpoints=[first, elsewhere]))
+    said, allowed = unsigned(scene.task.document).encode(), ["rpc-finalized"]
+    trust = scene.world.trust(checkpoints=[first, elsewhere], finality_sources=allowed)
+    report = verify_evidence(said, trust=trust)
     assert [each.name for each in report.unpinned] == [f"block {report.block_number}"]
-    report = verify_evidence(scene.task.encoded, trust=scene.world.trust(checkpoints=[first, elsewhere, last]))
+    trust = scene.world.trust(checkpoints=[first, elsewhere, last], finality_sources=allowed)
+    report = verify_evidence(said, trust=trust)
     assert report.unpinned == ()
 
 

@@ -97,7 +97,7 @@ async def test_what_the_ledger_gives(ledger_url: str) -> None:
 
 BASE_ONLY = """
 import sys
-for name in ("ray", "nats", "web3", "sqlalchemy", "sqlmodel", "aiohttp", "rlp", "trie", "wasmtime", "alembic", "jinja2"):
+for name in ("ray", "nats", "web3", "sqlalchemy", "sqlmodel", "aiohttp", "trie", "wasmtime", "alembic", "jinja2"):
     sys.modules[name] = None
 from coordinator.cli import main
 sys.argv = ["w3bstream", "evidence", "verify", sys.argv[1]]

@@ -68,11 +68,11 @@ def silent(_method: str, _params: tuple[Any, ...], _answer: Any) -> Any:
     raise Unavailable("W3B-5001", "it says nothing")
 
 
-def other_style(_method: str, _params: tuple[Any, ...], answer: Any) -> Any:
+def other_style(method: str, _params: tuple[Any, ...], answer: Any) -> Any:
     """An honest server that writes hex in capitals and has fields of its own."""
     if isinstance(answer, dict) and "transactions" in answer:
         return {**answer, "totalDifficulty": "0x0", "hash": answer["hash"].upper().replace("0X", "0x")}
-    if isinstance(answer, list):
+    if isinstance(answer, list) and method.startswith("eth_"):
         return [{**each, "mine": 1, "address": str(each.get("address", "")).upper()} for each in reversed(answer)]
     return answer
 

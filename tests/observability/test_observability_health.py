@@ -30,7 +30,7 @@ from coordinator.observability.checks import CHECKS, HEAD_SECONDS, Seen, judge
 from coordinator.observability.watching import Watching, serving
 from coordinator.settings import Settings
 from coordinator.settlement.chain import JsonRpcChain
-from coordinator.settlement.finality import SINGLE_PRODUCER
+from coordinator.settlement.finality import Finality
 from tests.api.api_live import Live
 from tests.observability.observability_world import ME, StillStream
 from tests.settlement.memory_run import KIND, rows_of
@@ -132,7 +132,7 @@ async def site(ledger_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         me=ME,
         leads=lambda: True,
         chain=chain,
-        finality=SINGLE_PRODUCER,
+        finality=Finality("single-producer"),
         account="0x" + "5e" * 20,
         nats_url=nats.url,
         stream_of=stream_of,

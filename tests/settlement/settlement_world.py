@@ -28,7 +28,7 @@ from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.settlement.chain import Chain, Fees, JsonRpcChain, Receipt
 from coordinator.settlement.collector import CollectorLimits
 from coordinator.settlement.deployment import ensure_deployment
-from coordinator.settlement.finality import SINGLE_PRODUCER
+from coordinator.settlement.finality import Finality
 from coordinator.settlement.sending import SenderLimits
 from coordinator.settlement.service import Settlement
 from coordinator.settlement.signer import KeyFileSigner
@@ -170,7 +170,7 @@ class World:
         key = keccak(f"coordinator {folder} {next(_keys)}".encode())
         signer = KeyFileSigner(key)
         await transfer(chain, RICH, signer.address, b"", wei=10**20)
-        deployment = await ensure_deployment(ledger, chain, signer, finality=SINGLE_PRODUCER, **limits)
+        deployment = await ensure_deployment(ledger, chain, signer, finality=Finality("single-producer"), **limits)
         return cls(ledger, chain, signer, key, deployment, test_abi)
 
     async def close(self) -> None:
@@ -183,7 +183,7 @@ class World:
         """A settlement as a fresh process would make it."""
         domain = Site(self.deployment.chain_id, self.deployment.router, "https://explorer.example")
         options: dict[str, Any] = {
-            "finality": SINGLE_PRODUCER,
+            "finality": Finality("single-producer"),
             "tell": TaskEvents(domain, lambda _: OUTPUTS),
             "poll_seconds": 0.02,
             "sender_limits": FAST,

@@ -13,7 +13,7 @@ from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger
 from coordinator.settlement.chain import JsonRpcChain, Reverted
 from coordinator.settlement.deployment import ensure_deployment
-from coordinator.settlement.finality import SINGLE_PRODUCER
+from coordinator.settlement.finality import Finality
 from coordinator.settlement.signer import KeyFileSigner
 from tests.settlement.settlement_world import L1, RICH, ZKP, Anvil, Crash, CrashingChain, World, transfer
 from verifier import bindings as b
@@ -135,9 +135,9 @@ async def test_a_deployment_resumes_after_a_crash(
         crashing = CrashingChain(chain, POINTS[1 + count % 3])
         crashing.armed = True
         with pytest.raises(Crash):
-            await ensure_deployment(ledger, crashing, signer, finality=SINGLE_PRODUCER)
-    deployment = await ensure_deployment(ledger, chain, signer, finality=SINGLE_PRODUCER)
-    assert await ensure_deployment(ledger, chain, signer, finality=SINGLE_PRODUCER) == deployment
+            await ensure_deployment(ledger, crashing, signer, finality=Finality("single-producer"))
+    deployment = await ensure_deployment(ledger, chain, signer, finality=Finality("single-producer"))
+    assert await ensure_deployment(ledger, chain, signer, finality=Finality("single-producer")) == deployment
     assert await chain.nonce(signer.address) == 6, "six transactions, each once"
     answer = await chain.call(signer.address, deployment.fleet, b.encode_call("FleetManagement", "router"))
     assert answer[-20:] == deployment.router_bytes()
@@ -151,7 +151,7 @@ async def test_a_ledger_of_another_chain_is_refused(
     world = await World.build(tmp_path, ledger_url, shared_anvil.url, test_abi)
     other = JsonRpcChain(shared_l1.url)
     with pytest.raises(Conflict, match="W3B-5004"):
-        await ensure_deployment(world.ledger, other, world.signer, finality=SINGLE_PRODUCER)
+        await ensure_deployment(world.ledger, other, world.signer, finality=Finality("single-producer"))
     await other.close()
     await world.close()
 
@@ -162,7 +162,7 @@ async def test_a_chain_that_lost_the_contracts_is_refused(
     world = await World.build(tmp_path, ledger_url, shared_anvil.url, test_abi)
     await shared_anvil.rpc("anvil_setCode", world.deployment.router, "0x")
     with pytest.raises(Conflict, match=r"W3B-5004.*Router"):
-        await ensure_deployment(world.ledger, world.chain, world.signer, finality=SINGLE_PRODUCER)
+        await ensure_deployment(world.ledger, world.chain, world.signer, finality=Finality("single-producer"))
     await world.close()
 
 

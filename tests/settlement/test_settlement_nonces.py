@@ -17,7 +17,7 @@ from coordinator.ledger.transitions import AttemptState
 from coordinator.settlement import outbox
 from coordinator.settlement.chain import Block
 from coordinator.settlement.deployment import ensure_deployment
-from coordinator.settlement.finality import SINGLE_PRODUCER, Finality
+from coordinator.settlement.finality import Finality
 from tests.settlement.memory_chain import CHAIN_ID, MemorySigner
 from tests.settlement.memory_run import IMPATIENT, Run
 from verifier.errors import Conflict
@@ -151,7 +151,7 @@ async def test_rows_of_another_chain_are_never_sent(run: Run) -> None:
     other = next(row for row in await run.outbox() if row.dedupe_key == "x")
     assert (other.state, other.tries) == ("QUEUED", 0)
     with pytest.raises(Conflict, match=rf"W3B-5011.*1 for chain {CHAIN_ID + 1}; this is chain {CHAIN_ID}"):
-        await ensure_deployment(run.ledger, run.chain, MemorySigner(), finality=SINGLE_PRODUCER)
+        await ensure_deployment(run.ledger, run.chain, MemorySigner(), finality=Finality("single-producer"))
 
 
 @pytest.mark.parametrize("mined", [0, 5])

@@ -1,7 +1,8 @@
-"""Compile the contracts with npm's solc and write `artifacts/`, or check that what is committed is what compiles.
+"""Compile the contracts with npm's solc and write the artifacts, or check that what is committed is what compiles.
 
-The compiler runs in a node child process over its standard JSON interface. Its output holds no metadata hash and no
-path of this machine, so the same sources give the same bytes everywhere.
+Artifacts lie in `artifacts/` here; those of the chain's own contracts (`l1/*.sol`) lie in the rooms of `l1` that use
+them, because `l1` imports nothing from here. The compiler runs in a node child process over its standard JSON interface.
+Its output holds no metadata hash and no path of this machine, so the same sources give the same bytes everywhere.
 """
 
 from __future__ import annotations
@@ -29,6 +30,13 @@ DEPLOYED = ("ProjectRegistry", "FleetManagement", "Router", "Groth16Verifier", "
 """Contracts that are deployed."""
 INTERFACES = ("IVerifier", "IDapp", "IProjectRegistry", "IFleetManagement", "IRouter")
 """Interfaces that other people's contracts import."""
+L1 = SOURCES.parents[1] / "l1"
+"""The chain's package."""
+SYSTEM_CONTRACTS = {
+    "l1/Governance.sol": L1 / "governance" / "artifacts",
+    "l1/Staking.sol": L1 / "staking" / "artifacts",
+}
+"""Contracts of the chain itself, by source file, and the folder of each one's artifact."""
 EVM_VERSION = "cancun"
 """The newest instructions used; Cancun's (MCOPY, transient storage) run on every later fork, Osaka included."""
 SETTINGS: dict[str, Any] = {
@@ -71,8 +79,9 @@ def node() -> str:
 
 
 def read_sources(folder: Path) -> dict[str, str]:
-    """The .sol files of `folder` by name, and every file of an npm package that they import, directly or not."""
-    sources = {path.name: path.read_text() for path in sorted(folder.glob("*.sol"))}
+    """The .sol files of `folder` and its subfolders by their path in it, and every file of an npm package that they
+    import, directly or not."""
+    sources = {path.relative_to(folder).as_posix(): path.read_text() for path in sorted(folder.rglob("*.sol"))}
     return with_imports(sources)
 
 
@@ -133,14 +142,14 @@ def compile_sources(sources: dict[str, str]) -> tuple[str, dict[str, dict[str, A
     return reply["version"], reply["output"]["contracts"]
 
 
-def artifact(name: str, version: str, contract: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
-    """The artifact of one contract: what `artifacts/<name>.json` holds."""
+def artifact(source: str, version: str, contract: dict[str, Any], sources: dict[str, str]) -> dict[str, Any]:
+    """What the artifact of the contract that a source file is named after holds."""
     return {
-        "contract": name,
+        "contract": Path(source).stem,
         "compiler": version,
         "evmVersion": EVM_VERSION,
         "optimizerRuns": SETTINGS["optimizer"]["runs"],
-        "sourceSha256": _reached(f"{name}.sol", sources),
+        "sourceSha256": _reached(source, sources),
         "abi": contract["abi"],
         "bytecode": "0x" + contract["evm"]["bytecode"]["object"],
         "deployedBytecode": "0x" + contract["evm"]["deployedBytecode"]["object"],
@@ -161,31 +170,48 @@ def _reached(name: str, sources: dict[str, str]) -> dict[str, str]:
     return {each: hashlib.sha256(sources[each].encode()).hexdigest() for each in sorted(reached)}
 
 
-def build() -> dict[str, str]:
-    """Compile everything; the text of each artifact by file name."""
+def folders() -> dict[str, Path]:
+    """Each contract's source file, and the folder that its artifact lies in."""
+    return {f"{name}.sol": ARTIFACTS for name in DEPLOYED + INTERFACES} | SYSTEM_CONTRACTS
+
+
+def build() -> dict[Path, str]:
+    """Compile everything; the text of each artifact by its path."""
     sources = read_sources(SOURCES)
     version, contracts = compile_sources(sources)
     files = {}
-    for name in DEPLOYED + INTERFACES:
-        record = artifact(name, version, contracts[f"{name}.sol"][name], sources)
-        files[f"{name}.json"] = json.dumps(record, indent=1) + "\n"
+    for source, folder in folders().items():
+        name = Path(source).stem
+        record = artifact(source, version, contracts[source][name], sources)
+        files[folder / f"{name}.json"] = json.dumps(record, indent=1) + "\n"
     return files
 
 
-def write(files: dict[str, str]) -> None:
+def committed() -> dict[Path, str]:
+    """The artifacts that are there, by path."""
+    paths = sorted(path for folder in set(folders().values()) for path in folder.glob("*.json"))
+    return {path: path.read_text() for path in paths}
+
+
+def write(files: dict[Path, str]) -> None:
     """Replace the committed artifacts by `files`."""
-    ARTIFACTS.mkdir(exist_ok=True)
-    for stale in sorted(ARTIFACTS.glob("*.json")):
-        if stale.name not in files:
-            stale.unlink()
-    for name, text in files.items():
-        (ARTIFACTS / name).write_text(text)
+    for path in differences(files):
+        if path not in files:
+            path.unlink()
+            continue
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(files[path])
 
 
-def differences(files: dict[str, str]) -> list[str]:
-    """Names of artifacts that are missing, stale, or not byte for byte `files`."""
-    committed = {path.name: path.read_text() for path in ARTIFACTS.glob("*.json")}
-    return sorted(name for name in files.keys() | committed.keys() if files.get(name) != committed.get(name))
+def differences(files: dict[Path, str]) -> list[Path]:
+    """Artifacts that are missing, stale, or not byte for byte `files`."""
+    found = committed()
+    return sorted(path for path in files.keys() | found.keys() if files.get(path) != found.get(path))
+
+
+def _shown(path: Path) -> str:
+    """An artifact's path for people: from here, or from the repository's root."""
+    return f"artifacts/{path.name}" if path.parent == ARTIFACTS else path.relative_to(L1.parent).as_posix()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -196,14 +222,14 @@ def main(arguments: list[str] | None = None) -> int:
     files = build()
     different = differences(files)
     if options.check:
-        for name in different:
-            print(f"differs: artifacts/{name}", file=sys.stderr)
+        for path in different:
+            print(f"differs: {_shown(path)}", file=sys.stderr)
         print(f"{len(files) - len(different)} of {len(files)} artifacts are what the sources compile to")
         return 1 if different else 0
     write(files)
-    for name, text in sorted(files.items()):
+    for path, text in sorted(files.items()):
         size = (len(json.loads(text)["deployedBytecode"]) - 2) // 2
-        print(f"{name:24} {size:6} bytes{'  changed' if name in different else ''}")
+        print(f"{path.name:24} {size:6} bytes{'  changed' if path in different else ''}")
     return 0
 
 

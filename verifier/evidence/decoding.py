@@ -17,6 +17,7 @@ from eth_abi.exceptions import DecodingError
 from verifier.completeness import Completeness
 from verifier.errors import InvalidInput
 from verifier.evidence.document import (
+    BLS,
     COMMITMENTS,
     FORMAT,
     MAX_BYTES,
@@ -25,8 +26,11 @@ from verifier.evidence.document import (
     SUBJECTS,
     TASK,
     ChainPart,
+    DelegatePart,
     DevicePart,
     Document,
+    EpochPart,
+    FinalityPart,
     IncludedReading,
     ProofPart,
     TaskPart,
@@ -98,6 +102,10 @@ class _Object:
         if name not in self._left:
             raise _refuse(self.at(name), "is missing")
         return self._left.pop(name)
+
+    def has(self, name: str) -> bool:
+        """Whether the field is there and not taken yet."""
+        return name in self._left
 
     def at(self, name: str) -> str:
         """The field's path."""
@@ -176,9 +184,7 @@ def _document(root: _Object) -> Document:
     subject = root.text("subject")
     if subject not in SUBJECTS:
         raise _refuse("subject", f"is {subject!r}; there are {list(SUBJECTS)}")
-    source = _closed(root.inner("finality"), lambda part: part.text("source"))
-    if source not in SOURCES:
-        raise _refuse("finality.source", f"is {source!r}; there are {list(SOURCES)}")
+    source, finality = _closed(root.inner("finality"), _finality)
     document = Document(
         subject=subject,
         chain=_closed(root.inner("chain"), _chain),
@@ -189,12 +195,31 @@ def _document(root: _Object) -> Document:
         transactions=root.parts("transactions", _transaction),
         headers=root.data_list("headers"),
         finality_source=source,
+        finality=finality,
         devices=root.parts("devices", _device) if subject != COMMITMENTS else (),
         readings=root.data_list("readings") if subject == TASK else (),
         reading=_closed(root.inner("reading"), _reading) if subject == READING else None,
     )
     root.close()
     return document
+
+
+def _finality(part: _Object) -> tuple[str, FinalityPart | None]:
+    source = part.text("source")
+    if source not in SOURCES:
+        raise _refuse("finality.source", f"is {source!r}; there are {list(SOURCES)}")
+    if source != BLS or not part.has("genesis"):
+        return source, None
+    genesis, delegates = part.data("genesis"), part.parts("delegates", _delegate)
+    return source, FinalityPart(genesis, delegates, part.parts("epochs", _epoch), part.data_list("footers"))
+
+
+def _delegate(part: _Object) -> DelegatePart:
+    return DelegatePart(part.data("address", 20), part.large("power", 256), part.data("key", 48))
+
+
+def _epoch(part: _Object) -> EpochPart:
+    return EpochPart(part.data("header"), part.data("footer"), part.parts("delegates", _delegate))
 
 
 def _chain(part: _Object) -> ChainPart:

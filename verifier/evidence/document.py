@@ -21,7 +21,9 @@ SUBJECTS = (TASK, COMMITMENTS, READING)
 """What a file is about: a task with its readings, a task's commitments only, or one reading."""
 MAX_BYTES = 32 << 20
 """Bytes of a file."""
-SOURCES = ("", "single-producer", "rpc-finalized", "rpc-depth", "bls")
+BLS = "bls"
+"""The source of finality that a file can show: the delegates' signatures."""
+SOURCES = ("", "single-producer", "rpc-finalized", "rpc-depth", BLS)
 """On whose word a block is final; empty: it is not said to be."""
 
 
@@ -117,6 +119,44 @@ class TransactionPart:
 
 
 @dataclass(frozen=True)
+class DelegatePart:
+    """A member of a delegate set."""
+
+    address: bytes
+    """Operator, 20 bytes."""
+    power: int
+    """Votes, rau."""
+    key: bytes
+    """BLS12-381 public key, 48 bytes."""
+
+
+@dataclass(frozen=True)
+class EpochPart:
+    """The last block of an epoch, signed by that epoch's delegates, which names those of the next."""
+
+    header: bytes
+    """RLP."""
+    footer: bytes
+    """`l1.consensus.certificate.footer`."""
+    delegates: tuple[DelegatePart, ...]
+    """The next epoch's; none where they stay."""
+
+
+@dataclass(frozen=True)
+class FinalityPart:
+    """What shows that the file's blocks are final: from the genesis' delegates, by their signatures."""
+
+    genesis: bytes
+    """Header of block 0, RLP."""
+    delegates: tuple[DelegatePart, ...]
+    """The set that it names."""
+    epochs: tuple[EpochPart, ...]
+    """One an epoch that lies between the genesis and the file's last block."""
+    footers: tuple[bytes, ...]
+    """One a run of consecutive headers, for its last block."""
+
+
+@dataclass(frozen=True)
 class Document:
     """An evidence file."""
 
@@ -134,6 +174,8 @@ class Document:
     """RLP, by number."""
     finality_source: str
     """One of `SOURCES`."""
+    finality: FinalityPart | None = None
+    """The delegates' signatures; None unless the source is `bls`, and where the service had none."""
     devices: tuple[DevicePart, ...] = ()
     """Those whose readings are in the file, by index."""
     readings: tuple[bytes, ...] = ()
@@ -157,7 +199,7 @@ class Document:
             "record": self.record,
             "transactions": [_plain(each) for each in self.transactions],
             "headers": [_hex(each) for each in self.headers],
-            "finality": {"source": self.finality_source},
+            "finality": {"source": self.finality_source, **_finality(self.finality)},
         }
         if self.subject != COMMITMENTS:
             fields["devices"] = [_plain(each) for each in self.devices]
@@ -176,12 +218,26 @@ def _hex(value: bytes) -> str:
     return "0x" + value.hex()
 
 
+def _finality(part: FinalityPart | None) -> dict[str, Any]:
+    if part is None:
+        return {}
+    return {
+        **_plain(part),
+        "delegates": _delegates(part.delegates),
+        "epochs": [{**_plain(each), "delegates": _delegates(each.delegates)} for each in part.epochs],
+    }
+
+
+def _delegates(parts: tuple[DelegatePart, ...]) -> list[dict[str, Any]]:
+    return [{**_plain(each), "power": str(each.power)} for each in parts]
+
+
 def _plain(part: Any) -> dict[str, Any]:
     """A part's fields as JSON has them; those of another form are put over them by the caller."""
     return {
         name: _hex(value)
         if isinstance(value, bytes)
-        else [_hex(v) for v in value]
+        else [_hex(v) for v in value if isinstance(v, bytes)]
         if isinstance(value, tuple)
         else value
         for name, value in vars(part).items()

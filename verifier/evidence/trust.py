@@ -35,6 +35,7 @@ _FINALITY = {
 }
 _NOT_PRODUCTION = ("", "single-producer", "bls")
 """Nobody's word, one producer's, and what could be checked but is not in the file: nobody need take that on trust."""
+SIGNED = "signed by the chain's delegates, from the genesis on"
 
 
 def _hex_of(length: int) -> Any:
@@ -97,6 +98,8 @@ class Trust(_Part):
     required_checkpoints: tuple[Hash, ...] = ()
     """Likewise, and a file that does not hold each of them is refused."""
     finality_sources: tuple[str, ...] | None = None
+    delegates: str = DEVELOPMENT
+    """Who holds the keys of the genesis' delegates; `development` where one process holds them all."""
     programs: tuple[TrustedProgram, ...] = ()
     projects: tuple[TrustedProject, ...] = ()
     unchecked_kinds: tuple[str, ...] = ()
@@ -196,7 +199,7 @@ def _contracts(judge: _Judge) -> None:
         judge.judge(name, "0x" + getattr(judge.document.chain, name).hex(), meaning, expected=expected)
 
 
-def _runs(headers: Sequence[Header]) -> list[list[Header]]:
+def runs(headers: Sequence[Header]) -> list[list[Header]]:
     """Headers in runs of consecutive blocks, which their parent hashes link."""
     runs: list[list[Header]] = []
     for header in headers:
@@ -211,10 +214,13 @@ def _blocks(judge: _Judge, block_hash: BlockHash | None) -> None:
     """One anchor a run: its last block pins the others. A checkpoint inside a run pins what is before it only."""
     required = judge.trust.required_checkpoints
     known = {*judge.trust.checkpoints, *required}
-    for run in _runs(judge.recorded.headers):
+    signed = judge.document.finality is not None and any(
+        each.name == "genesis" and each.pinned for each in judge.anchors
+    )
+    for run in runs(judge.recorded.headers):
         last = run[-1]
-        origin = "your checkpoint" if last.hash in known else ""
-        if not origin and block_hash is not None:
+        origin = "your checkpoint" if last.hash in known else SIGNED if signed else ""
+        if origin in ("", SIGNED) and block_hash is not None:
             found = block_hash(last.number)
             if found != last.hash:
                 shown = "has no such block" if found is None else f"has 0x{found.hex()} there"
@@ -237,8 +243,16 @@ def _finality(judge: _Judge) -> None:
         )
     pinned = allowed is not None
     origin = "your trust file allows it" if pinned else FROM_FILE
-    good = source not in _NOT_PRODUCTION
-    judge.anchors.append(Anchor("finality", source or "none", _FINALITY[source], origin, pinned, good))
+    meaning, good = _FINALITY[source], source not in _NOT_PRODUCTION
+    if judge.document.finality is not None:
+        holders = judge.trust.delegates
+        meaning, good = (
+            f"more than two thirds of the delegates' power signed; their keys: {holders}",
+            holders != DEVELOPMENT,
+        )
+        if not pinned and any(each.name == "genesis" and each.pinned for each in judge.anchors):
+            pinned, origin = True, SIGNED
+    judge.anchors.append(Anchor("finality", source or "none", meaning, origin, pinned, good))
 
 
 def _programs(judge: _Judge, unchecked: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from verifier.evidence.chain_checks import Recorded, check_chain
 from verifier.evidence.data_checks import KnownProgram, check_output, check_proofs, check_readings
 from verifier.evidence.decoding import decode
 from verifier.evidence.document import COMMITMENTS, READING, Document
+from verifier.evidence.finality_checks import check_finality
 from verifier.evidence.report import Checks, Report, Verdict
 from verifier.evidence.trust import BlockHash, Trust, find_anchors
 from verifier.reading import Reading
@@ -30,11 +31,12 @@ def verify_evidence(
     Returns the report of a file in which everything holds; it is VALID when every anchor is pinned, else CONSISTENT.
     Raises InvalidInput (W3B-9002, W3B-9011) for what is no evidence file, and Refused with the failed check's name in
     `field`: W3B-9003 blocks, W3B-9004 events, W3B-9005 readings and devices, W3B-9006 programs and proofs, W3B-9008
-    anchors, and the codes of what was checked (W3B-1xxx readings, W3B-4xxx proofs).
+    anchors, W3B-9012 the delegates' signatures, and the codes of what was checked (W3B-1xxx readings, W3B-4xxx proofs).
     """
     known, checks = programs or {}, Checks()
     document = decode(data)
     recorded = check_chain(document, checks)
+    check_finality(document, recorded.headers, checks)
     unchecked = check_proofs(document, recorded, checks)
     output = check_output(document, known, checks)
     check_readings(document, recorded, known, checks)

@@ -11,8 +11,9 @@ use revm::{Context, ExecuteEvm, MainBuilder, MainContext};
 
 use crate::block::block_environment;
 use crate::error::TransactionError;
-use crate::execution::configuration;
+use crate::execution::{configuration, precompiles};
 use crate::overlay::{BlockHashes, Overlay};
+use crate::rules::Rules;
 use crate::state::WorldState;
 
 /// Gas of a plain transfer (execution-specs `TX_BASE_COST`).
@@ -68,8 +69,8 @@ pub struct CallOutcome {
 /// The state after one block, with that block's environment.
 #[derive(Clone, Debug)]
 pub struct StateView {
-    /// Chain id for CHAINID.
-    pub chain_id: u64,
+    /// The constants of the chain.
+    pub rules: Rules,
     /// The block whose environment calls see.
     pub header: Header,
     /// State after that block.
@@ -84,7 +85,7 @@ impl StateView {
     /// # Errors
     /// A [`TransactionError`] when the message cannot start: too little gas or balance.
     pub fn call(&self, request: &CallRequest, gas_cap: u64) -> Result<CallOutcome, TransactionError> {
-        let mut cfg = configuration(self.chain_id);
+        let mut cfg = configuration(self.rules.chain_id);
         cfg.disable_nonce_check = true;
         cfg.disable_eip3607 = true;
         cfg.disable_block_gas_limit = true;
@@ -96,7 +97,8 @@ impl StateView {
             .with_db(&mut overlay)
             .with_cfg(cfg)
             .with_block(block_environment(&self.header))
-            .build_mainnet();
+            .build_mainnet()
+            .with_precompiles(precompiles(&self.rules, &self.header));
         let result = evm.transact(self.environment(request, gas_limit)).map_err(|error| match error {
             EVMError::Transaction(error) => TransactionError::from(error),
             other => TransactionError::Other(other.to_string()),
@@ -177,7 +179,7 @@ impl StateView {
             value: request.value,
             data: request.data.clone(),
             nonce: self.state.account(&request.from).map_or(0, |account| account.nonce),
-            chain_id: Some(self.chain_id),
+            chain_id: Some(self.rules.chain_id),
             access_list: request.access_list.clone(),
             gas_priority_fee: request.tip,
             ..Default::default()

@@ -12,6 +12,7 @@ use crate::error::ExecutionError;
 use crate::execution::{ExecutedBlock, Outcome, Parent, execute};
 use crate::genesis::Genesis;
 use crate::overlay::BlockHashes;
+use crate::rules::Rules;
 use crate::state::WorldState;
 use crate::transaction::SignedTransaction;
 
@@ -29,7 +30,7 @@ struct Entry {
 /// The executor: head, recent headers and states. Nothing is written to disk here.
 #[derive(Clone, Debug)]
 pub struct Chain {
-    chain_id: u64,
+    rules: Rules,
     /// Ascending numbers, never empty; the last one is the head.
     recent: VecDeque<Entry>,
 }
@@ -43,7 +44,7 @@ impl Chain {
         let state = genesis.state()?;
         let header = genesis.header(state.root());
         let entry = Entry { hash: header.hash_slow(), header, state: Some(state) };
-        Ok(Self { chain_id: genesis.chain_id, recent: VecDeque::from([entry]) })
+        Ok(Self { rules: genesis.rules(), recent: VecDeque::from([entry]) })
     }
 
     /// The chain at a snapshot's block. `headers` are consecutive, end with that block, and should reach back 256
@@ -51,7 +52,7 @@ impl Chain {
     ///
     /// # Errors
     /// `Snapshot` for headers that do not link or a state that is not the last header's.
-    pub fn restore(chain_id: u64, headers: Vec<Header>, state: &[u8]) -> Result<Self, ExecutionError> {
+    pub fn restore(rules: Rules, headers: Vec<Header>, state: &[u8]) -> Result<Self, ExecutionError> {
         let mut recent: VecDeque<Entry> = VecDeque::with_capacity(headers.len());
         for header in headers {
             let hash = header.hash_slow();
@@ -66,16 +67,16 @@ impl Chain {
         if recent[0].header.number > first {
             return Err(ExecutionError::Snapshot(format!("headers from {first} on are needed")));
         }
-        Ok(Self { chain_id, recent })
+        Ok(Self { rules, recent })
     }
 
     fn head_entry(&self) -> &Entry {
         &self.recent[self.recent.len() - 1]
     }
 
-    /// EIP-155 chain id.
-    pub fn chain_id(&self) -> u64 {
-        self.chain_id
+    /// The constants of the chain.
+    pub fn rules(&self) -> Rules {
+        self.rules
     }
 
     /// Header and hash of the head.
@@ -99,7 +100,7 @@ impl Chain {
     ) -> Result<ExecutedBlock, ExecutionError> {
         let head = self.head_entry();
         let header = child_header(&head.header, head.hash, attributes)?;
-        execute(self.chain_id, &self.parent(head.header.number)?, header, transactions)
+        execute(&self.rules, &self.parent(head.header.number)?, header, transactions)
     }
 
     /// Re-executes a block that somebody else made and compares every root, without moving the head.
@@ -177,14 +178,14 @@ impl Chain {
         let state = entry.state.clone().ok_or_else(|| not_available(number))?;
         // BLOCKHASH inside block n sees its ancestors only.
         let ancestors = self.hashes_below(number);
-        Ok(StateView { chain_id: self.chain_id, header: entry.header.clone(), state, ancestors })
+        Ok(StateView { rules: self.rules, header: entry.header.clone(), state, ancestors })
     }
 
     /// The state after a block that was executed on the head but not appended.
     pub fn view_of(&self, executed: &ExecutedBlock) -> StateView {
         let header = executed.block.header.clone();
         let ancestors = self.hashes_below(header.number);
-        StateView { chain_id: self.chain_id, header, state: executed.state.clone(), ancestors }
+        StateView { rules: self.rules, header, state: executed.state.clone(), ancestors }
     }
 
     fn parent(&self, number: u64) -> Result<Parent<'_>, ExecutionError> {

@@ -9,14 +9,19 @@ use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy_primitives::{Address, B256, Bloom, Bytes};
 use revm::context::result::{EVMError, ExecutionResult};
-use revm::context::{CfgEnv, ContextTr};
+use revm::context::{CfgEnv, ContextTr, Evm};
 use revm::database_interface::DatabaseCommit;
+use revm::handler::instructions::EthInstructions;
+use revm::handler::{EthFrame, MainnetContext};
+use revm::interpreter::interpreter::EthInterpreter;
 use revm::primitives::hardfork::SpecId;
-use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext, MainnetEvm, SystemCallEvm};
+use revm::{Context, ExecuteCommitEvm, MainBuilder, MainContext, SystemCallEvm};
 
 use crate::block::{MAX_RLP_BLOCK_SIZE, SealedBlock, block_environment};
 use crate::error::{ExecutionError, TransactionError};
 use crate::overlay::{BlockHashes, Overlay};
+use crate::precompiles::Precompiles;
+use crate::rules::Rules;
 use crate::state::WorldState;
 use crate::transaction::SignedTransaction;
 
@@ -54,6 +59,11 @@ pub fn configuration(chain_id: u64) -> CfgEnv {
     cfg
 }
 
+/// The precompiles of a block: Osaka's, and the native verifiers whose forks are active in it.
+pub(crate) fn precompiles(rules: &Rules, header: &Header) -> Precompiles {
+    Precompiles::new(SpecId::OSAKA, &rules.forks, header.number)
+}
+
 /// The parent's side of an execution.
 pub struct Parent<'a> {
     /// Hash of the parent.
@@ -70,7 +80,7 @@ pub struct Parent<'a> {
 /// # Errors
 /// `SystemCall` when a system contract of the genesis fails.
 pub fn execute(
-    chain_id: u64,
+    rules: &Rules,
     parent: &Parent<'_>,
     mut header: Header,
     transactions: &[Arc<SignedTransaction>],
@@ -81,9 +91,10 @@ pub fn execute(
     {
         let mut evm = Context::mainnet()
             .with_db(&mut overlay)
-            .with_cfg(configuration(chain_id))
+            .with_cfg(configuration(rules.chain_id))
             .with_block(block_environment(&header))
-            .build_mainnet();
+            .build_mainnet()
+            .with_precompiles(precompiles(rules, &header));
         let root = header.parent_beacon_block_root.unwrap_or_default();
         system_call(&mut evm, "beacon roots (EIP-4788)", BEACON_ROOTS_ADDRESS, root)?;
         system_call(&mut evm, "history storage (EIP-2935)", HISTORY_STORAGE_ADDRESS, parent.hash)?;
@@ -104,7 +115,14 @@ pub fn execute(
     })
 }
 
-type BlockEvm<'a> = MainnetEvm<revm::handler::MainnetContext<&'a mut Overlay>>;
+type BlockContext<'a> = MainnetContext<&'a mut Overlay>;
+type BlockEvm<'a> = Evm<
+    BlockContext<'a>,
+    (),
+    EthInstructions<EthInterpreter, BlockContext<'a>>,
+    Precompiles,
+    EthFrame<EthInterpreter>,
+>;
 
 #[derive(Default)]
 struct Run {

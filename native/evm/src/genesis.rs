@@ -11,6 +11,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::bytecode::Bytecode;
 
 use crate::error::ExecutionError;
+use crate::rules::{Forks, Rules};
 use crate::state::{Account, WorldState, slot_key};
 use crate::trie::{EMPTY_ROOT, Trie};
 
@@ -43,11 +44,18 @@ pub struct Genesis {
     pub timestamp: u64,
     /// At most 32 bytes.
     pub extra_data: Bytes,
+    /// Hard forks of ours. No part of the block: the hash is that of the same genesis without them.
+    pub forks: Forks,
     /// First accounts. The contracts of EIP-2935 and EIP-4788 are added where the file does not name them.
     pub alloc: BTreeMap<Address, GenesisAccount>,
 }
 
 impl Genesis {
+    /// The constants of the chain.
+    pub fn rules(&self) -> Rules {
+        Rules { chain_id: self.chain_id, forks: self.forks }
+    }
+
     /// The state of block 0.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Ethereum execution for our chain: Osaka rules by revm, real Merkle-Patricia roots, blocks and proofs.
+//! Ethereum execution for our chain: Osaka rules by revm, native verifiers, real Merkle-Patricia roots, blocks and
+//! proofs.
 //!
 //! In come a genesis, signed transactions and blocks; out come executed blocks, receipts, call results and EIP-1186
 //! proofs. Nothing here knows a clock, a socket, a mempool or who may produce a block. Names follow
@@ -13,6 +14,8 @@ mod error;
 mod execution;
 mod genesis;
 mod overlay;
+pub mod precompiles;
+mod rules;
 mod snapshot;
 mod state;
 mod transaction;
@@ -24,6 +27,7 @@ pub use chain::{Chain, STATE_HISTORY};
 pub use error::{ExecutionError, TransactionError};
 pub use execution::{ExecutedBlock, Outcome};
 pub use genesis::{Genesis, GenesisAccount};
+pub use rules::{Fork, Forks, Rules};
 pub use state::{Account, AccountProof, WorldState};
 pub use transaction::SignedTransaction;
 pub use trie::{EMPTY_ROOT, Trie, TrieValue};

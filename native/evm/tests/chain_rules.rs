@@ -8,8 +8,8 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, bytes, keccak256};
 use k256::ecdsa::SigningKey;
 use w3bstream_evm::{
-    BlockAttributes, CallRequest, CallStatus, Chain, ExecutedBlock, ExecutionError, Genesis, GenesisAccount,
-    Outcome, STATE_HISTORY, SealedBlock, SignedTransaction, TransactionError,
+    BlockAttributes, CallRequest, CallStatus, Chain, ExecutedBlock, ExecutionError, Forks, Genesis,
+    GenesisAccount, Outcome, STATE_HISTORY, SealedBlock, SignedTransaction, TransactionError,
 };
 
 const CHAIN_ID: u64 = 4690;
@@ -40,6 +40,7 @@ fn genesis() -> Genesis {
         base_fee_per_gas: 1_000_000_000,
         timestamp: 100,
         extra_data: Bytes::new(),
+        forks: Forks::default(),
         alloc,
     }
 }
@@ -210,7 +211,7 @@ fn a_restored_snapshot_continues_the_same_chain() {
         headers.push(built.block.header);
     }
     let snapshot = chain.view(5).expect("state").state.snapshot();
-    let mut restored = Chain::restore(CHAIN_ID, headers.clone(), &snapshot).expect("restores");
+    let mut restored = Chain::restore(genesis().rules(), headers.clone(), &snapshot).expect("restores");
     let next = [signed(2, call(0, counter(), 0, Bytes::new()))];
     assert_eq!(
         advance(&mut restored, 110, &next).block.hash,
@@ -219,10 +220,11 @@ fn a_restored_snapshot_continues_the_same_chain() {
     let mut forged = snapshot.clone();
     let last = forged.len() - 1;
     forged[last] ^= 1;
-    Chain::restore(CHAIN_ID, headers.clone(), &forged).expect_err("a flipped bit");
-    Chain::restore(CHAIN_ID, headers[3..].to_vec(), &snapshot).expect_err("BLOCKHASH would be wrong");
+    Chain::restore(genesis().rules(), headers.clone(), &forged).expect_err("a flipped bit");
+    Chain::restore(genesis().rules(), headers[3..].to_vec(), &snapshot)
+        .expect_err("BLOCKHASH would be wrong");
     headers.remove(2);
-    Chain::restore(CHAIN_ID, headers, &snapshot).expect_err("headers that do not link");
+    Chain::restore(genesis().rules(), headers, &snapshot).expect_err("headers that do not link");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use w3bstream_evm::alloy_consensus::Header;
 use w3bstream_evm::alloy_rlp::Decodable;
-use w3bstream_evm::{BlockAttributes, ExecutionError, Genesis, GenesisAccount, SealedBlock};
+use w3bstream_evm::{BlockAttributes, ExecutionError, Fork, Forks, Genesis, GenesisAccount, SealedBlock};
 
 use super::block::{Block, ExecutedBlock};
 use super::transaction::Transaction;
@@ -34,7 +34,9 @@ impl Chain {
 #[pymethods]
 impl Chain {
     #[staticmethod]
-    #[pyo3(signature = (*, chain_id, gas_limit, base_fee_per_gas, timestamp, extra_data, alloc))]
+    #[pyo3(signature = (
+        *, chain_id, gas_limit, base_fee_per_gas, timestamp, extra_data, alloc, forks = HashMap::new()
+    ))]
     fn genesis(
         chain_id: u64,
         gas_limit: u64,
@@ -42,6 +44,7 @@ impl Chain {
         timestamp: u64,
         extra_data: Vec<u8>,
         alloc: HashMap<Vec<u8>, AllocItem>,
+        forks: HashMap<String, u64>,
     ) -> PyResult<(Self, Block)> {
         let mut genesis = Genesis {
             chain_id,
@@ -49,8 +52,13 @@ impl Chain {
             base_fee_per_gas,
             timestamp,
             extra_data: extra_data.into(),
+            forks: Forks::default(),
             alloc: Default::default(),
         };
+        for (name, first_block) in forks {
+            let unknown = || execution_refused(ExecutionError::Genesis(format!("there is no fork {name:?}")));
+            genesis.forks = genesis.forks.with(Fork::named(&name).ok_or_else(unknown)?, first_block);
+        }
         for (account, (balance, nonce, code, storage)) in alloc {
             let storage = storage.into_iter().map(|(slot, value)| (slot.0, value.0)).collect();
             let placed = GenesisAccount { balance: balance.0, nonce, code: code.into(), storage };
@@ -61,20 +69,20 @@ impl Chain {
         Ok((Self(RwLock::new(chain)), block))
     }
 
-    #[staticmethod]
-    fn restore(py: Python<'_>, chain_id: u64, headers: Vec<Vec<u8>>, state: &[u8]) -> PyResult<Self> {
+    fn restore(&self, py: Python<'_>, headers: Vec<Vec<u8>>, state: &[u8]) -> PyResult<Self> {
+        let rules = self.read().rules();
         let read = |raw: Vec<u8>| Header::decode(&mut raw.as_slice());
         let chain = py.detach(|| {
             let headers = headers.into_iter().map(read).collect::<Result<_, _>>();
             let headers = headers.map_err(|error| ExecutionError::Snapshot(error.to_string()))?;
-            w3bstream_evm::Chain::restore(chain_id, headers, state)
+            w3bstream_evm::Chain::restore(rules, headers, state)
         });
         Ok(Self(RwLock::new(chain.map_err(execution_refused)?)))
     }
 
     #[getter]
     fn chain_id(&self) -> u64 {
-        self.read().chain_id()
+        self.read().rules().chain_id
     }
 
     #[getter]

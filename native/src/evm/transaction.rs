@@ -151,7 +151,7 @@ impl Transaction {
     /// Every rule that a mempool can check on a state.
     fn check(&self, view: &StateView) -> PyResult<()> {
         let StateView(inner) = view;
-        self.0.check_static(inner.chain_id, inner.header.gas_limit).map_err(transaction_refused)?;
+        self.0.check_static(inner.rules.chain_id, inner.header.gas_limit).map_err(transaction_refused)?;
         self.0.check_against(&inner.state).map_err(transaction_refused)
     }
 }

@@ -1,0 +1,1 @@
+"""What the consensus costs: votes and certificates, footers, finality in simulated time, and an embedded chain's CPU."""

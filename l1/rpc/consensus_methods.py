@@ -1,0 +1,58 @@
+"""`w3b_` methods: what decided a block, and who decides the next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from l1.chain.genesis_delegates import delegates_json
+from l1.rpc.backend import PENDING, Backend
+from l1.rpc.encoding import Params, data, quantity
+from l1.rpc.errors import SERVER_ERROR, RpcError
+
+Json = dict[str, Any]
+
+
+class ConsensusMethods:
+    """Finality and delegates of one chain."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+
+    def finality(self) -> Json:
+        """`w3b_finality`: how far the chain is final, and by what."""
+        finality = self._backend.chain.finality
+        return {
+            "source": finality.source,
+            "safe": quantity(finality.safe),
+            "finalized": quantity(finality.finalized),
+        }
+
+    def get_header(self, values: list[Any]) -> str | None:
+        """`w3b_getHeader(block)`: RLP of the header, whose keccak256 is the block's hash."""
+        number = self._backend.resolve(Params(values, 1).required(0))
+        stored = None if number is None or number == PENDING else self._backend.chain.block(number)
+        return None if stored is None else data(stored.block.header)
+
+    def get_certificate(self, values: list[Any]) -> Json | None:
+        """`w3b_getCertificate(block)`: header, footer and round; null for a block that no delegates decided."""
+        number = self._backend.resolve(Params(values, 1).required(0))
+        if number is None or number == PENDING:
+            return None
+        chain = self._backend.chain
+        stored, certificate, footer = chain.block(number), chain.certificate(number), chain.footer(number)
+        if stored is None or certificate is None or footer is None:
+            return None
+        return {
+            "number": quantity(number),
+            "hash": data(stored.block.hash),
+            "header": data(stored.block.header),
+            "footer": data(footer),
+            "round": quantity(certificate.round),
+            "signers": [quantity(each) for each in certificate.signer_indices()],
+        }
+
+    def get_delegates(self, values: list[Any]) -> list[Json]:
+        """`w3b_getDelegates(block)`: the set that decides the block after this one, in proposer order."""
+        if self._backend.resolve(Params(values, 1).required(0)) is None:
+            raise RpcError(SERVER_ERROR, "header not found")
+        return [dict(each) for each in delegates_json(self._backend.chain.genesis.delegates)]

@@ -1,0 +1,82 @@
+"""The network between delegates: every directed link delays, loses and doubles messages as the plan says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from l1.simulation.host import Sent
+
+
+class Weather(NamedTuple):
+    """How links behave from some moment on."""
+
+    since: int
+    """From when on, in ms."""
+    least: int = 10
+    """The least delay, in ms."""
+    most: int = 50
+    """The most, but for the slow ones."""
+    slow: float = 0.0
+    """Share of messages that take up to 40 times longer: they overtake each other."""
+    loss: float = 0.0
+    """Share of messages that are lost."""
+    duplication: float = 0.0
+    """Share of messages that come twice."""
+    cut: frozenset[tuple[int, int]] = frozenset()
+    """Directed links that let nothing through."""
+    stalls: bool = False
+    """Whether what is sent over a cut link comes when it heals; else it is lost."""
+
+    @property
+    def gentle(self) -> bool:
+        """Whether every message arrives, once, and in about its order."""
+        return not (self.slow or self.loss or self.duplication or self.cut)
+
+
+_SLOWER = 40
+
+Deliver = Callable[[int, int, int, "Sent"], None]
+"""(at, sender, receiver, message)."""
+
+
+class Network:
+    """Takes messages, and says when and whether they arrive."""
+
+    def __init__(self, weathers: Sequence[Weather], rng: random.Random, deliver: Deliver) -> None:
+        """`weathers` are in the order of their beginnings."""
+        self._coming = list(weathers)
+        self._weather = self._coming.pop(0)
+        self._random = rng.random
+        self._deliver = deliver
+
+    @property
+    def cut(self) -> frozenset[tuple[int, int]]:
+        """Directed links that let nothing through."""
+        return self._weather.cut
+
+    def send(self, now: int, sender: int, receivers: Iterable[int], message: Sent) -> None:
+        """Send a message over some of a delegate's links."""
+        while self._coming and self._coming[0].since <= now:
+            self._weather = self._coming.pop(0)
+        weather, draw, deliver = self._weather, self._random, self._deliver
+        least, spread = weather.least, weather.most - weather.least
+        if weather.gentle:
+            for receiver in receivers:
+                deliver(now + least + int(spread * draw()), sender, receiver, message)
+            return
+        for receiver in receivers:
+            start = now
+            if (sender, receiver) in weather.cut:
+                if not weather.stalls:
+                    continue
+                start = self._coming[0].since if self._coming else now
+            if draw() < weather.loss:
+                continue
+            for _ in range(2 if draw() < weather.duplication else 1):
+                delay = least + int(spread * draw())
+                if draw() < weather.slow:
+                    delay = int(delay * (1 + (_SLOWER - 1) * draw()))
+                deliver(start + delay, sender, receiver, message)
