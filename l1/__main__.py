@@ -13,6 +13,7 @@ from l1.chain.producer import ProducerSettings
 from l1.chain.store import StoreError
 from l1.consensus.delegates import MAX_DELEGATES
 from l1.node import NodeSettings, run
+from l1.nodes import commands
 from l1.nodes.keys import KeysError, with_devnet
 
 _EPILOG = """\
@@ -21,6 +22,7 @@ example:
   python -m l1 --data-dir ./chain --genesis genesis.json --port 8545
 The node prints one JSON line {"rpc": "http://127.0.0.1:8545", ...} when it answers, and writes it to node.json in the
 data folder. SIGTERM stops it. Start it again with the same --data-dir: no announced block is lost.
+A chain of separate nodes, one a delegate: python -m l1 keygen, python -m l1 genesis, python -m l1 node (each --help).
 """
 
 
@@ -59,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse, run, and answer the exit status: 0 stopped by a signal, 2 bad arguments or data."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in commands.NAMES:
+        return commands.main(arguments)
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=options.log_level)

@@ -91,6 +91,8 @@ class Live:
         self._ledger = ledger
         self._clients: set[Client] = set()
         self._running: asyncio.Task[None] | None = None
+        self._looked = asyncio.Event()
+        """Set once the running look has a line to go on from."""
 
     @property
     def clients(self) -> int:
@@ -99,14 +101,18 @@ class Live:
 
     @asynccontextmanager
     async def client(self, viewer: Viewer) -> AsyncIterator[Client]:
-        """A connection's place. Raises Unavailable (W3B-7507) when all are taken."""
+        """A connection's place: what is committed from now on reaches it. Raises Unavailable (W3B-7507) when all are
+        taken."""
         if len(self._clients) >= MAX_CLIENTS:
             raise Unavailable("W3B-7507", f"{MAX_CLIENTS} pages are live already")
         client = Client(viewer)
         self._clients.add(client)
         if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run(), name="explorer-live")
+            self._looked = asyncio.Event()
+            self._running = asyncio.create_task(self._run(self._looked), name="explorer-live")
         try:
+            # What is committed between a client's replay and the first look would be told by neither.
+            await self._looked.wait()
             yield client
         finally:
             self._clients.discard(client)
@@ -134,7 +140,7 @@ class Live:
             await asyncio.gather(self._running, return_exceptions=True)
             self._running = None
 
-    async def _run(self) -> None:
+    async def _run(self, looked: asyncio.Event) -> None:
         last = seen_prover = None
         while self._clients:
             commits = self._ledger.commits
@@ -142,6 +148,8 @@ class Live:
                 last, seen_prover = await self._look(last, seen_prover)
             except Exception:  # a ledger that does not answer for a while must not end the live pages for good
                 log.exception("explorer_live_failed")
+            finally:
+                looked.set()
             await asyncio.sleep(PAUSE_SECONDS)
             if await self._ledger.changed(commits, LOOK_SECONDS):
                 # Heartbeats and progress leave no line in the timeline: the tick tells of them.

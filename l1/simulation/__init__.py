@@ -2,5 +2,6 @@
 checked. In comes a seed, out come the heights that were decided and the violations that were seen.
 
 `plan` draws what goes wrong from the seed, `world` runs it, `host` is an honest delegate around a driver, `adversary`
-the others, `checker` what must hold. `reference_port` is the rule of iotex-core, on which the same faults break things.
+and `wills` are the others, `checker` is what must hold. `reference_port` is the rule of iotex-core, which the same
+faults fork; `fork` and `accountability` are for runs in which too many are byzantine.
 """

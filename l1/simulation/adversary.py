@@ -148,7 +148,7 @@ class Adversary(Host):
         held = self.known.votes.get(self.height, {}).get((round_, topic, block_hash), {})
         sign = self.world.scheme.sign_vote
         votes = [held.get(each) or sign(Vote(self.height, round_, topic, block_hash, each)) for each in sorted(signers)]
-        return self.world.scheme.certify(votes, self.world.delegates)
+        return self.world.scheme.add_up(votes)
 
     def _carry_out(self, effect: Effect) -> None:
         if self.forgets:

@@ -36,10 +36,16 @@ def run_all(
 class Progress:
     """Says on stderr how far a campaign is, at most every two seconds."""
 
-    def __init__(self, total: int, write: Callable[[str], object] = sys.stderr.write) -> None:
+    def __init__(
+        self,
+        total: int,
+        write: Callable[[str], object] = sys.stderr.write,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._total = total
         self._write = write
-        self._started = self._said = time.monotonic()
+        self._clock = clock
+        self._started = self._said = clock()
         self._done = self._heights = self._violations = 0
 
     def add(self, report: Report) -> None:
@@ -47,7 +53,7 @@ class Progress:
         self._done += 1
         self._heights += report.heights
         self._violations += len(report.violations)
-        now = time.monotonic()
+        now = self._clock()
         if now - self._said >= PROGRESS_EVERY:
             self._said = now
             speed = self._done / (now - self._started)

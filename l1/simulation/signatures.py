@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from eth_hash.auto import keccak
@@ -49,7 +49,10 @@ class Scheme(Protocol):
         """Whether all that a certificate names signed its vote."""
 
     def certify(self, votes: Iterable[Vote], delegates: DelegateSet) -> Certificate:
-        """The certificate of votes."""
+        """The certificate of a quorum's votes."""
+
+    def add_up(self, votes: Sequence[Vote]) -> Certificate:
+        """The certificate of votes that are alike, quorum or not: what a byzantine delegate may make."""
 
 
 class Ledger:
@@ -98,8 +101,12 @@ class Ledger:
 
     def certify(self, votes: Iterable[Vote], delegates: DelegateSet) -> Certificate:
         """See Scheme."""
-        held = list(votes)
-        return Certificate(*held[0][:4], bitmap_of([each.delegate for each in held], len(delegates)), _BLANK)
+        return self.add_up(list(votes))
+
+    def add_up(self, votes: Sequence[Vote]) -> Certificate:
+        """See Scheme."""
+        signers = bitmap_of([each.delegate for each in votes], len(self._delegates))
+        return Certificate(*votes[0][:4], signers, _BLANK)
 
 
 class Bls:
@@ -159,6 +166,11 @@ class Bls:
     def certify(self, votes: Iterable[Vote], delegates: DelegateSet) -> Certificate:
         """See Scheme."""
         return self._signatures.certify(votes, delegates)
+
+    def add_up(self, votes: Sequence[Vote]) -> Certificate:
+        """See Scheme."""
+        signers = bitmap_of([each.delegate for each in votes], len(self._delegates))
+        return Certificate(*votes[0][:4], signers, _native.bls_aggregate([each.signature for each in votes]))
 
     def _sum_holds(self, certificate: Certificate) -> bool:
         try:

@@ -163,8 +163,17 @@ class Installation:
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         lingering = [each for each, name in children.items() if name and name[0] in LINGERING]
+        _, alive = psutil.wait_procs([each for each in children if each not in lingering], timeout=PART_SECONDS)
+        lingering += [each for each in alive if self._is_helper(each)]  # it took its name after the look above
         self._lingering += lingering
-        self._require_gone([each for each in children if each not in lingering], PART_SECONDS)
+        self._require_gone([each for each in alive if each not in lingering], 0)
+
+    @staticmethod
+    def _is_helper(process: psutil.Process) -> bool:
+        try:
+            return process.cmdline()[:1] in [[name] for name in LINGERING]
+        except psutil.NoSuchProcess:
+            return False
 
     @staticmethod
     def _require_gone(processes: list[psutil.Process], seconds: float) -> None:

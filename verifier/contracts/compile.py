@@ -26,9 +26,9 @@ ARTIFACTS = SOURCES / "artifacts"
 """Where the compiled contracts lie, one JSON file each."""
 NODE_MODULES = SOURCES.parents[1] / "node_modules"
 """What `npm ci` installs at the repository's root."""
-DEPLOYED = ("ProjectRegistry", "FleetManagement", "Router", "Groth16Verifier", "TemperatureDapp")
+DEPLOYED = ("ProjectRegistry", "FleetManagement", "Router", "Groth16Verifier", "TemperatureDapp", "L1LightClient")
 """Contracts that are deployed."""
-INTERFACES = ("IVerifier", "IDapp", "IProjectRegistry", "IFleetManagement", "IRouter")
+INTERFACES = ("IVerifier", "IDapp", "IProjectRegistry", "IFleetManagement", "IRouter", "IL1LightClient")
 """Interfaces that other people's contracts import."""
 L1 = SOURCES.parents[1] / "l1"
 """The chain's package."""

@@ -89,12 +89,11 @@ def test_options_of_a_run(extra: tuple[str, ...], capsys: pytest.CaptureFixture[
     assert json.loads(capsys.readouterr().out.splitlines()[-1])["runs"] == 2
 
 
-def test_progress_is_said_every_two_seconds_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_said_every_two_seconds_at_most() -> None:
     """Not once a run."""
     times = iter([0.0, 0.5, 1.9, 2.1, 3.0, 4.2])
-    monkeypatch.setattr("l1.simulation.runs.time.monotonic", lambda: next(times))
     lines: list[str] = []
-    progress = Progress(5, lines.append)
+    progress = Progress(5, lines.append, lambda: next(times))
     report = run_one(1, Wish(frozenset()))
     for _ in range(5):
         progress.add(report)
