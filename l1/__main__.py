@@ -5,16 +5,18 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import sqlite3
 import sys
 from pathlib import Path
 
+from l1 import commands
 from l1.chain.genesis import GenesisInvalid, load_genesis
 from l1.chain.producer import ProducerSettings
 from l1.chain.store import StoreError
 from l1.consensus.delegates import MAX_DELEGATES
 from l1.node import NodeSettings, run
-from l1.nodes import commands
-from l1.nodes.keys import KeysError, with_devnet
+from l1.nodes.devnet_genesis import with_devnet
+from l1.nodes.keys import KeysError
 
 _EPILOG = """\
 example:
@@ -23,6 +25,7 @@ example:
 The node prints one JSON line {"rpc": "http://127.0.0.1:8545", ...} when it answers, and writes it to node.json in the
 data folder. SIGTERM stops it. Start it again with the same --data-dir: no announced block is lost.
 A chain of separate nodes, one a delegate: python -m l1 keygen, python -m l1 genesis, python -m l1 node (each --help).
+The consensus on trial: python -m l1 simulate, python -m l1 modelcheck (each --help).
 """
 
 
@@ -35,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data-dir", type=Path, required=True, help="folder of the chain, made if absent")
     parser.add_argument("--genesis", type=Path, help="genesis JSON; needed for a new folder")
-    parser.add_argument("--chain-id", type=int, help="EIP-155 chain id, must agree with the genesis (4690)")
+    parser.add_argument(
+        "--chain-id", type=commands.chain_id, help="EIP-155 chain id, must agree with the genesis (4690)"
+    )
     parser.add_argument(
         "--delegates",
         type=int,
@@ -43,17 +48,21 @@ def _parser() -> argparse.ArgumentParser:
         help="a new chain whose blocks so many delegates decide, all in this process; the genesis names none (0)",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    parser.add_argument("--port", type=int, default=0, help="TCP port, 0 takes a free one (0)")
+    parser.add_argument("--port", type=commands.port, default=0, help="TCP port, 0 takes a free one (0)")
     parser.add_argument("--allow-host", action="append", default=[], help="another HTTP Host name to answer")
     parser.add_argument(
         "--allow-origin", action="append", default=[], help="a web origin whose pages may call; repeatable (none)"
     )
-    parser.add_argument("--block-time", type=float, default=1.0, help="seconds, unit of --idle-blocks (1.0)")
+    parser.add_argument("--block-time", type=commands.seconds, default=1.0, help="seconds, unit of --idle-blocks (1.0)")
     parser.add_argument(
-        "--idle-blocks", type=float, default=5.0, help="block times after which an empty block is made (5)"
+        "--idle-blocks", type=commands.seconds, default=5.0, help="block times after which an empty block is made (5)"
     )
-    parser.add_argument("--min-interval", type=float, default=0.25, help="least seconds between two blocks (0.25)")
-    parser.add_argument("--finality-depth", type=int, default=0, help="blocks from head to `finalized` (0)")
+    parser.add_argument(
+        "--min-interval", type=commands.seconds, default=0.25, help="least seconds between two blocks (0.25)"
+    )
+    parser.add_argument(
+        "--finality-depth", type=commands.whole(0, 1 << 32), default=0, help="blocks from head to `finalized` (0)"
+    )
     parser.add_argument("--beneficiary", default="0x" + "00" * 20, help="address that gets the tips")
     parser.add_argument("--log-level", default="WARNING", choices=["DEBUG", "INFO", "WARNING", "ERROR"])
     return parser
@@ -62,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Parse, run, and answer the exit status: 0 stopped by a signal, 2 bad arguments or data."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments and arguments[0] in commands.NAMES:
-        return commands.main(arguments)
+    if arguments and arguments[0] in commands.COMMANDS:
+        return commands.run(arguments[0], arguments[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, level=options.log_level)
@@ -93,8 +102,8 @@ def main(arguments: list[str] | None = None) -> int:
             ),
         )
         asyncio.run(run(settings))
-    except (GenesisInvalid, KeysError, StoreError, OSError) as error:
-        sys.stderr.write(f"python -m l1: {error}\n")
+    except (GenesisInvalid, KeysError, StoreError, OSError, sqlite3.DatabaseError) as error:
+        sys.stderr.write(f"python -m l1: {commands.one_line(error)}\n")
         return 2
     return 0
 

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
-import signal
-import sys
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from aiohttp import web
+from typing import Any
 
 from l1.chain.blockchain import Blockchain
 from l1.chain.genesis import Genesis
@@ -21,6 +15,7 @@ from l1.nodes.devnet import Devnet
 from l1.nodes.keys import devnet_keys
 from l1.rpc.backend import Backend
 from l1.rpc.server import RpcLimits, RpcServer, methods_of
+from l1.serving import Work, run_until_stopped
 
 
 @dataclass(frozen=True)
@@ -58,8 +53,7 @@ class Node:
         """Blocks and states."""
         self.mempool = Mempool(settings.mempool)
         """Waiting transactions."""
-        self._runner: web.AppRunner | None = None
-        self._producing: asyncio.Task[None] | None = None
+        self._work = Work()
         self.rpc_url = ""
         """Where JSON-RPC answers, once started."""
 
@@ -71,18 +65,13 @@ class Node:
         hosts = frozenset({"127.0.0.1", "localhost", "[::1]", settings.host, *settings.allowed_hosts})
         origins = frozenset(settings.allowed_origins)
         server = RpcServer(methods_of(backend, settings.rpc), settings.rpc, hosts, origins)
-        self._runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=5)
         try:
-            await self._runner.setup()
-            site = web.TCPSite(self._runner, settings.host, settings.port)
-            await site.start()
+            self.rpc_url = await self._work.serve(server.application(), settings.host, settings.port)
         except BaseException:
-            await self._runner.cleanup()
+            await self._work.end()
             self.chain.close()
             raise
-        port = self._runner.addresses[0][1]
-        self.rpc_url = f"http://{settings.host}:{port}"
-        self._producing = asyncio.create_task(producer.run())
+        self._work.begin(producer.run())
         return self
 
     def _engine(self) -> Producer | Devnet:
@@ -95,19 +84,22 @@ class Node:
 
     async def __aexit__(self, *_: object) -> None:
         try:
-            if self._runner is not None:
-                await self._runner.cleanup()
-            if self._producing is not None:
-                self._producing.cancel()
-                with suppress(asyncio.CancelledError):
-                    await self._producing
+            await self._work.end()
         finally:
             self.chain.close()
 
     async def wait(self) -> None:
         """Wait for the making of blocks to fail; it never ends by itself. Raises what stopped it."""
-        if self._producing is not None:
-            await asyncio.shield(self._producing)
+        await self._work.wait()
+
+    def announcement(self) -> dict[str, Any]:
+        """Where JSON-RPC answers, the chain's id, and what makes its blocks final."""
+        return {
+            "rpc": self.rpc_url,
+            "chain_id": self.chain.chain_id,
+            "pid": os.getpid(),
+            "finality_source": self.chain.finality.source,
+        }
 
 
 async def run(settings: NodeSettings) -> None:
@@ -120,33 +112,4 @@ async def run(settings: NodeSettings) -> None:
     OSError
         When the port cannot be opened.
     """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with Node(settings) as node:
-        ready = json.dumps(
-            {
-                "rpc": node.rpc_url,
-                "chain_id": node.chain.chain_id,
-                "pid": os.getpid(),
-                "finality_source": node.chain.finality.source,
-            }
-        )
-        _write_whole(settings.data_dir / "node.json", ready + "\n")
-        sys.stdout.write(ready + "\n")
-        sys.stdout.flush()
-        stopping, failing = asyncio.create_task(stop.wait()), asyncio.create_task(node.wait())
-        done, _ = await asyncio.wait({stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        failing.cancel()
-        if failing in done:
-            failing.result()
-    (settings.data_dir / "node.json").unlink(missing_ok=True)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """A reader sees the old file or the new one, never half of it."""
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(text, encoding="utf-8")
-    fresh.replace(path)
+    await run_until_stopped(Node(settings), settings.data_dir)

@@ -10,6 +10,9 @@ from typing_extensions import Buffer
 STATE_HISTORY: int
 """Blocks whose state is kept in memory: the head and those before it, 256 in all."""
 
+MAX_WITHDRAWALS: int
+"""Withdrawals in one block at most: 16."""
+
 FORKS: tuple[str, ...]
 """Hard forks of ours on top of Osaka, in the order in which they were written."""
 
@@ -74,7 +77,7 @@ class Transaction:
         """Every rule but a nonce that is too high. Raises `TransactionRefused`."""
 
 class Block:
-    """A header with its hash, and its transactions. Hashes have 32 bytes, addresses 20."""
+    """A header with its hash, and its body. Hashes have 32 bytes, addresses 20."""
 
     @staticmethod
     def decode(raw: bytes) -> Block:
@@ -123,6 +126,13 @@ class Block:
         """RLP of the block."""
     @property
     def transactions(self) -> list[Transaction]: ...
+    @property
+    def transaction_count(self) -> int: ...
+    def transaction(self, position: int) -> Transaction:
+        """One transaction without a list of all. Raises `IndexError`."""
+    @property
+    def withdrawals(self) -> list[tuple[int, int, bytes, int]]:
+        """EIP-4895: (index, validator index, address, gwei), in block order."""
 
 class Receipt:
     """A receipt as the receipt trie commits to it."""
@@ -133,6 +143,12 @@ class Receipt:
     def status(self) -> bool: ...
     @property
     def cumulative_gas_used(self) -> int: ...
+    @property
+    def gas_used(self) -> int:
+        """Of this transaction alone."""
+    @property
+    def first_log_index(self) -> int:
+        """Logs of the block before this receipt's."""
     @property
     def logs_bloom(self) -> bytes: ...
     @property
@@ -196,6 +212,8 @@ class StateView:
     def nonce(self, account: bytes) -> int: ...
     def code(self, account: bytes) -> bytes: ...
     def storage(self, account: bytes, slot: int) -> int: ...
+    def storage_of(self, account: bytes) -> list[tuple[int, int]]:
+        """Every non-zero (slot, value) of an account, by slot; walks the account's whole storage."""
     def proof(self, account: bytes, slots: list[int]) -> AccountProof: ...
     def call(
         self,
@@ -241,9 +259,10 @@ class Chain:
         extra_data: bytes,
         alloc: dict[bytes, tuple[int, int, bytes, list[tuple[int, int]]]],
         forks: dict[str, int] = ...,
+        prev_randao: bytes = ...,
     ) -> tuple[Chain, Block]:
         """Block 0. `alloc`: address → (balance, nonce, code, slots); `forks`: name out of `FORKS` → its first block,
-        none by default. Raises `ExecutionRefused`."""
+        none by default; `prev_randao`: 32 bytes, zeros by default. Raises `ExecutionRefused`."""
     def restore(self, headers: list[bytes], state: bytes) -> Chain:
         """Another chain with this one's id and forks, at a snapshot. `headers`: RLP, consecutive, the last one is the
         snapshot's block, 256 or all. Raises `ExecutionRefused`."""
@@ -264,10 +283,13 @@ class Chain:
         prev_randao: bytes,
         parent_beacon_block_root: bytes,
         extra_data: bytes,
+        withdrawals: Sequence[tuple[int, int, bytes, int]] = ...,
     ) -> ExecutedBlock:
-        """Execute on the head without moving it. Raises `ExecutionRefused` for attributes that the rules forbid."""
+        """Execute on the head without moving it. `withdrawals`: as `Block.withdrawals`, none by default, credited after
+        the transactions without running code. Raises `ExecutionRefused` for attributes that the rules forbid."""
     def import_block(self, raw: bytes) -> ExecutedBlock:
-        """Re-execute a block on the head, compare every root, and leave the head. Raises `ExecutionRefused`."""
+        """Re-execute a block and its withdrawals on the head, compare every root, and leave the head. Raises
+        `ExecutionRefused`."""
     def append(self, executed: ExecutedBlock) -> None:
         """Make an executed child of the head the head. Raises `ExecutionRefused` when the head moved since."""
     def rollback(self, number: int) -> None:
@@ -545,6 +567,253 @@ def bls_batch_verify(signed: Sequence[tuple[BlsPublicKey | bytes, bytes, bytes]]
 
 def bls_batch_invalid(signed: Sequence[tuple[BlsPublicKey | bytes, bytes, bytes]]) -> list[int]:
     """The indices of the triples that do not hold, found by halving. Raises BlsError (`random`)."""
+
+# --- Attestation evidence (native/attestation) ---
+# Certificates are DER, leaf first, the root last and included. Anchors are SHA-256 fingerprints of root certificates
+# (DER), 32 bytes each. Time is in Unix seconds, a signed integer of 64 bits.
+
+SEV_SNP_ROOTS: dict[str, bytes]
+"""Fingerprints of AMD's root keys by product: "Milan", "Genoa", "Turin"."""
+
+NITRO_ROOTS: dict[str, bytes]
+"""Fingerprint of the AWS Nitro Enclaves root G1."""
+
+NVIDIA_DEVICE_ROOTS: dict[str, bytes]
+"""Fingerprint of the NVIDIA Device Identity CA."""
+
+NVIDIA_RIM_ROOTS: dict[str, bytes]
+"""Fingerprint of the NVIDIA CoRIM signing Root CA, which reference integrity manifests go back to."""
+
+class AttestationRefused(ValueError):
+    """Evidence that is refused: args = (reason, field, text).
+
+    Reasons: length, encoding, version, algorithm, value, missing, unknown, duplicate, signature, anchor, issuer,
+    constraint, not-yet-valid, expired, revoked, mismatch. Fields are stable names such as "report.policy" or
+    "certificate.validity".
+    """
+
+class SnpTcb:
+    """Security patch levels of the firmware's parts."""
+
+    @property
+    def raw(self) -> int:
+        """The eight bytes as a little-endian integer."""
+    @property
+    def fmc(self) -> int | None:
+        """Turin only."""
+    @property
+    def bootloader(self) -> int: ...
+    @property
+    def tee(self) -> int: ...
+    @property
+    def snp(self) -> int: ...
+    @property
+    def microcode(self) -> int: ...
+
+class SnpReport:
+    """A SEV-SNP report whose signature, chain and endorsement hold (AMD document 56860)."""
+
+    @property
+    def version(self) -> int:
+        """2 to 5."""
+    @property
+    def guest_svn(self) -> int: ...
+    @property
+    def policy(self) -> int: ...
+    @property
+    def policy_abi(self) -> tuple[int, int]:
+        """Least ABI version that the guest asks for: major, minor."""
+    @property
+    def policy_debug(self) -> bool:
+        """The host may read the guest's memory."""
+    @property
+    def policy_smt(self) -> bool: ...
+    @property
+    def policy_migrate_ma(self) -> bool: ...
+    @property
+    def policy_single_socket(self) -> bool: ...
+    @property
+    def family_id(self) -> bytes:
+        """16 bytes."""
+    @property
+    def image_id(self) -> bytes:
+        """16 bytes."""
+    @property
+    def vmpl(self) -> int:
+        """Privilege level that asked, 0 to 3."""
+    @property
+    def platform_info(self) -> int: ...
+    @property
+    def author_key_enabled(self) -> bool: ...
+    @property
+    def chip_key_masked(self) -> bool: ...
+    @property
+    def signing_key(self) -> str:
+        """`"vcek"` or `"vlek"`."""
+    @property
+    def report_data(self) -> bytes:
+        """The guest's own 64 bytes."""
+    @property
+    def measurement(self) -> bytes:
+        """Launch digest, 48 bytes."""
+    @property
+    def host_data(self) -> bytes:
+        """32 bytes."""
+    @property
+    def id_key_digest(self) -> bytes:
+        """48 bytes."""
+    @property
+    def author_key_digest(self) -> bytes:
+        """48 bytes."""
+    @property
+    def report_id(self) -> bytes:
+        """32 bytes."""
+    @property
+    def report_id_ma(self) -> bytes:
+        """32 bytes."""
+    @property
+    def chip_id(self) -> bytes:
+        """64 bytes: the VCEK certificate's. Zeros, or any others, only with a VLEK."""
+    @property
+    def cpuid(self) -> tuple[int, int, int] | None:
+        """Family, model, stepping; from version 3."""
+    @property
+    def current_tcb(self) -> SnpTcb: ...
+    @property
+    def reported_tcb(self) -> SnpTcb:
+        """The TCB of the signing key's certificate."""
+    @property
+    def committed_tcb(self) -> SnpTcb: ...
+    @property
+    def launch_tcb(self) -> SnpTcb: ...
+    @property
+    def current_version(self) -> tuple[int, int, int]:
+        """Firmware: major, minor, build."""
+    @property
+    def committed_version(self) -> tuple[int, int, int]:
+        """Firmware: major, minor, build."""
+    @property
+    def launch_mitigations(self) -> int | None:
+        """From version 5."""
+    @property
+    def current_mitigations(self) -> int | None:
+        """From version 5."""
+    @property
+    def product(self) -> str:
+        """`"Milan"`, `"Genoa"` or `"Turin"`."""
+    @property
+    def product_name(self) -> str:
+        """As the certificate has it: "Milan-B0"."""
+    @property
+    def csp_id(self) -> str | None:
+        """The cloud provider of a VLEK."""
+    @property
+    def root(self) -> bytes:
+        """Fingerprint of the anchor that the chain ends in."""
+
+class NitroDocument:
+    """A Nitro Enclaves document whose signature and chain hold."""
+
+    @property
+    def module_id(self) -> str: ...
+    @property
+    def timestamp(self) -> int:
+        """Unix milliseconds, by the hypervisor."""
+    @property
+    def digest(self) -> str:
+        """Always `"SHA384"`."""
+    @property
+    def pcrs(self) -> dict[int, bytes]:
+        """Registers by number, 0 to 31, 48 bytes each."""
+    @property
+    def certificate(self) -> bytes: ...
+    @property
+    def public_key(self) -> bytes | None: ...
+    @property
+    def user_data(self) -> bytes | None: ...
+    @property
+    def nonce(self) -> bytes | None: ...
+    @property
+    def debug(self) -> bool:
+        """PCR0 is zeros: an enclave in debug mode."""
+    @property
+    def root(self) -> bytes:
+        """Fingerprint of the anchor that the chain ends in."""
+
+class H100Report:
+    """An H100 measurement report whose signature and chain hold (SPDM 1.1, DSP0274)."""
+
+    @property
+    def nonce(self) -> bytes:
+        """The asker's 32 bytes."""
+    @property
+    def response_nonce(self) -> bytes:
+        """The GPU's 32 bytes."""
+    @property
+    def slot(self) -> int: ...
+    @property
+    def measurements(self) -> list[tuple[int, int, bytes]]:
+        """(index from 1, DMTF value type, value), ascending."""
+    @property
+    def opaque(self) -> dict[int, bytes]:
+        """Opaque data by type."""
+    @property
+    def driver_version(self) -> str | None: ...
+    @property
+    def vbios_version(self) -> str | None:
+        """Five parts in hexadecimal: "96.00.9F.00.01"."""
+    @property
+    def firmware_digest(self) -> bytes | None:
+        """48 bytes, the same in the report and in the GPU's certificate; `None` where the report has none."""
+    @property
+    def root(self) -> bytes:
+        """Fingerprint of the anchor that the chain ends in."""
+
+def sev_snp_verify(
+    report: bytes,
+    certificates: Sequence[bytes],
+    anchors: Sequence[bytes],
+    time: int,
+    revocation_lists: Sequence[bytes] = (),
+) -> SnpReport:
+    """Verify a report with [VCEK, ASK, ARK] or [VLEK, ASVK, ARK].
+
+    The certificate's security patch levels, and a VCEK's chip, must be the report's. Every revocation list (CRL, DER)
+    must be by an issuer of the chain. Raises `AttestationRefused`; `ValueError` for an anchor that is not 32 bytes.
+    """
+
+def nitro_verify(document: bytes, anchors: Sequence[bytes], time: int) -> NitroDocument:
+    """Verify an attestation document: COSE_Sign1 with ES384, its bundle up to the root.
+
+    A debug enclave is accepted and says so. A timestamp more than 60 s after `time` is refused. Raises
+    `AttestationRefused`; `ValueError` for an anchor that is not 32 bytes.
+    """
+
+def h100_verify(
+    report: bytes,
+    certificates: Sequence[bytes],
+    anchors: Sequence[bytes],
+    time: int,
+    revocation_lists: Sequence[bytes] = (),
+) -> H100Report:
+    """Verify a report: GET_MEASUREMENTS request (37 bytes) and answer with its signature (96 bytes).
+
+    Measurements are not compared with reference manifests. Raises `AttestationRefused`; `ValueError` for an anchor that
+    is not 32 bytes.
+    """
+
+def x509_verify(
+    certificates: Sequence[bytes],
+    anchors: Sequence[bytes],
+    time: int,
+    revocation_lists: Sequence[bytes] = (),
+) -> bytes:
+    """Verify a chain of 2 to 8 certificates; the leaf's SubjectPublicKeyInfo, DER.
+
+    ECDSA on P-256 with SHA-256 or on P-384 with SHA-384, RSA-4096 PSS with SHA-384. The leaf is no CA and, where its
+    key usage is limited, may make digital signatures. Raises `AttestationRefused`; `ValueError` for an anchor that is
+    not 32 bytes.
+    """
 
 # --- Readings (native/babyjubjub) ---
 

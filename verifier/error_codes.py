@@ -595,11 +595,11 @@ CODES: dict[str, ErrorCode] = {
         "Use the file as `w3bstream evidence get` wrote it; docs/reference/evidence-format.md has the form.",
     ),
     "W3B-9003": ErrorCode(
-        "A block, transaction or receipt in the evidence does not hold.",
+        "A block, transaction or receipt in the evidence or the webhook does not hold.",
         "Do not rely on the file; ask for another from whom you trust, and compare their SHA-256.",
     ),
     "W3B-9004": ErrorCode(
-        "The chain's events in the evidence do not say what the file says.",
+        "The chain's events in the evidence or the webhook do not say what the file or the webhook says.",
         "Do not rely on the file; the check that the message names tells what differs.",
     ),
     "W3B-9005": ErrorCode(
@@ -629,8 +629,68 @@ CODES: dict[str, ErrorCode] = {
         "The evidence file is of another version of the format.", "Use the version of w3bstream that wrote it."
     ),
     "W3B-9012": ErrorCode(
-        "The delegates' signatures in the evidence do not show that its blocks are final.",
+        "The delegates' signatures in the evidence or the webhook do not show that its blocks are final.",
         "Do not rely on the file; ask for another from whom you trust, and compare their SHA-256.",
+    ),
+    "W3B-9101": ErrorCode(
+        "Attestation evidence is malformed.",
+        "Give the evidence as the platform made it: binary, hex or base64; docs/reference/attestation.md has each form.",
+    ),
+    "W3B-9102": ErrorCode(
+        "The evidence is of a version, platform or algorithm that is not known.",
+        "Check --platform; docs/reference/attestation.md lists the versions that are read.",
+    ),
+    "W3B-9103": ErrorCode(
+        "An endorsement (collateral) that the evidence needs is missing.",
+        "Put the file that the message names into the folder of --collateral.",
+    ),
+    "W3B-9104": ErrorCode(
+        "An endorsement (collateral) is malformed.",
+        "Fetch it again from the vendor's service; docs/how-to/verify-attestation.md says from where.",
+    ),
+    "W3B-9105": ErrorCode(
+        "A certificate or collateral of the evidence is not valid at the time asked about.",
+        "Fetch fresh collateral, or give --at with the time at which the evidence was made.",
+    ),
+    "W3B-9106": ErrorCode(
+        "A signature or digest of the evidence does not hold.", "Do not rely on it; ask for fresh evidence."
+    ),
+    "W3B-9107": ErrorCode(
+        "The evidence's chain does not lead to a trust anchor, or its collateral is another platform's.",
+        "Check that the collateral belongs to this platform; simulated evidence has no vendor's anchor.",
+    ),
+    "W3B-9108": ErrorCode("A certificate, key or TCB of the evidence is revoked.", "Do not rely on this machine."),
+    "W3B-9109": ErrorCode(
+        "The evidence is of a debug, migratable or less privileged environment that the policy does not accept.",
+        "Start the program in production mode, at VMPL 0, and ask for fresh evidence.",
+    ),
+    "W3B-9110": ErrorCode(
+        "The platform's TCB is not accepted: its status, an advisory, or a security version.",
+        "Have the machine's firmware brought up to date, or accept its status in the appraisal policy.",
+    ),
+    "W3B-9111": ErrorCode(
+        "What runs is no known build of the program, or a revoked one.",
+        "Compare the measurement with the program's reference values, and publish the build if it is yours.",
+    ),
+    "W3B-9112": ErrorCode(
+        "The evidence does not carry the caller data that it must: it speaks for something else.",
+        "Ask for evidence over this Statement or session key.",
+    ),
+    "W3B-9113": ErrorCode(
+        "The evidence is older than the policy allows, or from the future.",
+        "Ask for fresh evidence; check the clocks if its time is in the future.",
+    ),
+    "W3B-9114": ErrorCode(
+        "Simulated attestation where a vendor's is required.",
+        "Use real hardware, or a profile that is not production; simulated evidence proves nothing about hardware.",
+    ),
+    "W3B-9115": ErrorCode(
+        "A trust anchor, appraisal policy or reference value is not valid.",
+        "docs/reference/attestation.md has the form of each.",
+    ),
+    "W3B-9116": ErrorCode(
+        "The verifier of that platform is not installed.",
+        "Install the module that the message names: pip install 'w3bstream'.",
     ),
 }
 

@@ -5,7 +5,8 @@
 Votes: CPU time, the least of the repetitions, of one delegate's signature, of checking everybody's singly and in a batch,
 of summing a quorum and of checking the sum, against as many secp256k1 signatures (libsecp256k1 by coincurve), which a
 footer holds without IIP-52. Finality: simulated, links of 50 ms, from a proposal to the last delegate's decision. The
-embedded chain makes a block every 0.25 s. Transactions against anvil are `benchmarks/chain_rpc.py`'s.
+embedded chain makes a block every 0.25 s. Transactions: against anvil, as in `python -m benchmarks.chain_rpc`; left out
+where npm has not put anvil.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.l1 import embedded, simulated, votes
+from benchmarks.l1 import embedded, simulated, transactions, votes
+from benchmarks.l1.through_rpc import ANVIL
+from benchmarks.l1.workload import Workload
 from benchmarks.msm.machine import cpu_model
 
 
@@ -28,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print the tables and, with --json, the figures as the last line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.l1", description=__doc__.split("\n")[0])
     parser.add_argument("--json", action="store_true", help="print the figures as the last line")
-    parser.add_argument("--quick", action="store_true", help="fewer repetitions, about 20 s")
+    parser.add_argument("--quick", action="store_true", help="fewer repetitions, about 40 s")
     options = parser.parse_args(arguments)
     load, console = os.getloadavg()[0], Console(stderr=options.json)
     sizes = votes.SIZES[:1] + votes.SIZES[-1:] if options.quick else votes.SIZES
@@ -38,11 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console.print(_run_table(runs))
     chains = [embedded.measure(size, 5 if options.quick else 20) for size in (4, 24)]
     console.print(_chain_table(chains))
+    left_out = {} if (reason := transactions.missing(ANVIL)) is None else {"transactions": reason}
+    against = None
+    if left_out:
+        console.print(f"transactions left out: {reason}")
+    else:
+        workload = Workload(3, 500) if options.quick else Workload(6, 1_500)
+        against = transactions.measure(workload, ANVIL, 24)
+        console.print(against.table())
     figures = {
         "votes": [asdict(each) | {"votes_per_second": each.delegates / each.check_batch} for each in costs],
         "simulated": [asdict(each) for each in runs],
         "finality_bound_ms": simulated.BOUND_MS,
         "embedded": [asdict(each) for each in chains],
+        "transactions": against.figures() if against else None,
+        "left_out": left_out,
         "cpu": cpu_model(),
         "load_at_start": load,
         "load_at_end": os.getloadavg()[0],

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+from benchmarks.l1.through_rpc import cpu_seconds
 from l1.process import ChainProcess
 
 INTERVAL = 0.25
@@ -34,11 +34,13 @@ def measure(delegates: int, seconds: float) -> EmbeddedCost:
         options = ["--delegates", str(delegates), "--min-interval", str(INTERVAL)]
         options += ["--block-time", str(INTERVAL), "--idle-blocks", "1"]
         with ChainProcess(Path(folder) / "chain", genesis, options=options) as node:
+            # The first heights pay for imports and caches, and are not measured.
             time.sleep(2)
-            start, height, cpu = time.monotonic(), _height(node.rpc_url), _cpu(node.pid)
+            start, height, cpu = time.monotonic(), _height(node.rpc_url), cpu_seconds(node.pid)
+            # The measured interval itself.
             time.sleep(seconds)
             passed = time.monotonic() - start
-            blocks, used = _height(node.rpc_url) - height, _cpu(node.pid) - cpu
+            blocks, used = _height(node.rpc_url) - height, cpu_seconds(node.pid) - cpu
     return EmbeddedCost(delegates, blocks / passed, used / passed)
 
 
@@ -46,8 +48,3 @@ def _height(url: str) -> int:
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "eth_blockNumber", "params": []}).encode()
     with urlopen(Request(url, body, {"Content-Type": "application/json"}), timeout=10) as answer:
         return int(json.load(answer)["result"], 16)
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -9,6 +9,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from coordinator.cli import (
+    attestation,
     audit,
     chain,
     evidence,
@@ -26,6 +27,7 @@ from coordinator.cli import (
 )
 from coordinator.cli.chaos import chaos
 from coordinator.cli.ingest import ingest
+from coordinator.cli.l1 import group as l1_group
 from coordinator.cli.options import ApiKey, Json, Target, connect
 from coordinator.cli.output import JSON_FLAG, console, fields_table, print_error, print_json, table, when
 from coordinator.cli.start import coded_start, load_settings
@@ -60,6 +62,7 @@ app = typer.Typer(
 app.add_typer(project.app, name="project")
 app.add_typer(task_repairs.app, name="task")
 app.add_typer(evidence.app, name="evidence")
+app.add_typer(attestation.app, name="attestation")
 app.add_typer(prover.app, name="prover")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(stream.app, name="stream")
@@ -74,6 +77,7 @@ app.command(epilog="Example: w3bstream logout")(identity.logout)
 app.command(epilog="Example: w3bstream chaos --seed 1 --minutes 2")(chaos)
 app.add_typer(explorer.app, name="explorer")
 app.add_typer(chain.app, name="tx")
+app.add_typer(l1_group.app, name="l1")
 app.command(epilog="Example: w3bstream reconcile --project weather")(chain.reconcile)
 app.command(epilog="Example: w3bstream ingest temperatures.csv --project 1 --value-column temp --scale 10")(ingest)
 

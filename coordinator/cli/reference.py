@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from coordinator.cli.app import app
+from coordinator.cli.l1.doors import HandedOver
 
 HEAD = """# Command line
 
@@ -25,6 +27,10 @@ Commands that call the service find it by `--target` or `W3BSTREAM_TARGET`, else
 (`W3BSTREAM_HOME`, default `~/.w3bstream`), and take the key from `--api-key` or `W3BSTREAM_API_KEY`, else the token of
 `w3bstream login`, else `admin.key` there. For `https://` targets `W3BSTREAM_CA` names a PEM bundle, and `W3BSTREAM_CERT`
 and `W3BSTREAM_CERT_KEY` your own certificate.
+
+`w3bstream l1 keygen`, `genesis`, `node`, `simulate` and `modelcheck` are the commands of `python -m l1` and do the same;
+they end with 2 for files and data that do not do, too. `w3bstream l1 staking` and `governance` talk to a node of the
+chain: `--rpc` or `W3BSTREAM_L1_RPC`, else the chain of this machine's service.
 """
 
 
@@ -47,7 +53,22 @@ def _option(parameter: Any) -> str:
     return f"| {names} | {parameter.help or ''}{note} |".replace("|  |", "| |")
 
 
+def _handed_over(path: tuple[str, ...], command: HandedOver) -> str:
+    """The section of a command whose options its own parser has."""
+    parser = command.parser
+    options = [each for each in parser._actions if not isinstance(each, argparse._HelpAction)]
+    title = " ".join(path)
+    lines = [f"## {title}", "", (parser.description or "").strip(), "", f"    {title} [OPTIONS]", ""]
+    lines += ["", "| option | |", "|---|---|"]
+    for each in options:
+        names = ", ".join(f"`{name}`" for name in each.option_strings)
+        lines.append(f"| {names} | {each.help}{' (required)' if each.required else ''} |")
+    return "\n".join([*lines, "", "```", (parser.epilog or "").strip(), "```", ""])
+
+
 def _section(path: tuple[str, ...], command: Any) -> str:
+    if isinstance(command, HandedOver):
+        return _handed_over(path, command)
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     options = [each for each in command.params if each.param_type_name == "option"]
     names = [each.name.upper() if each.required else f"[{each.name.upper()}]" for each in arguments]

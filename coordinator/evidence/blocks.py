@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from eth_hash.auto import keccak
+
 from coordinator.settlement.chain import RpcRefused
 from verifier.errors import Unavailable, W3bstreamError
 from verifier.evidence import rlp
@@ -133,6 +135,8 @@ class FullBlock:
     header: Header
     inputs: tuple[tuple[bytes, bytes], ...]
     """(recipient, call data) of each transaction; the recipient of a creation is empty."""
+    hashes: tuple[bytes, ...]
+    """Of each transaction, 32 bytes."""
     transactions: Trie
     receipts: Trie
 
@@ -145,10 +149,12 @@ class FullBlock:
 def _full(block: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) -> FullBlock:
     """Raises Unavailable (W3B-9007) where transactions or receipts are not those of the header."""
     header, rows = header_of(block), block["transactions"]
+    written = [transaction_bytes(tx) for tx in rows]
     found = FullBlock(
         header,
         tuple((_data(tx["to"]), _data(tx["input"])) for tx in rows),
-        Trie({position_key(at): transaction_bytes(tx) for at, tx in enumerate(rows)}),
+        tuple(keccak(each) for each in written),
+        Trie({position_key(at): each for at, each in enumerate(written)}),
         Trie({position_key(at): receipt_bytes(each) for at, each in enumerate(receipts)}),
     )
     roots = (("transactions", found.transactions, header.transactions_root),)

@@ -7,10 +7,10 @@ from typing import Any
 
 from coordinator.evidence.blocks import Rpc
 from l1.consensus.schedule import epoch_of
+from l1.light.client import NotFinal, parameters_of
 from verifier.errors import Unavailable
 from verifier.evidence.blocks import Header
 from verifier.evidence.document import DelegatePart, EpochPart, FinalityPart
-from verifier.evidence.finality_checks import PARAMETERS
 from verifier.evidence.trust import runs
 
 
@@ -26,24 +26,32 @@ class FinalityReader:
 
         Raises Unavailable (W3B-5001; W3B-9007 where the server has no certificates).
         """
+        genesis = _data(await self._ask("w3b_getHeader", 0))
+        rules = _data(await self._rpc.request("w3b_getRules"))
+        try:
+            parameters = parameters_of(genesis, rules)
+        except NotFinal as error:
+            raise _unusable(str(error.args[1])) from error
         ends = [run[-1].number for run in runs(headers)]
-        before = epoch_of(ends[-1], PARAMETERS) - 1
+        before = epoch_of(ends[-1], parameters) - 1
         while len(self._epochs) < before:
-            self._epochs.append(await self._epoch(len(self._epochs) + 1))
+            self._epochs.append(await self._epoch((len(self._epochs) + 1) * parameters.blocks_per_epoch))
         return FinalityPart(
-            genesis=_data(await self._ask("w3b_getHeader", 0)),
+            genesis=genesis,
             delegates=await self._delegates(0),
             epochs=tuple(self._epochs[:before]),
-            footers=tuple([(await self._certificate(number))[1] for number in ends]),
+            footers=tuple([(await self.certificate(number))[1] for number in ends]),
+            rules=rules,
         )
 
-    async def _epoch(self, epoch: int) -> EpochPart:
-        last = epoch * PARAMETERS.blocks_per_epoch
-        header, footer = await self._certificate(last)
+    async def _epoch(self, last: int) -> EpochPart:
+        """The epoch whose last block this is."""
+        header, footer = await self.certificate(last)
         following = await self._delegates(last)
         return EpochPart(header, footer, () if following == await self._delegates(last - 1) else following)
 
-    async def _certificate(self, number: int) -> tuple[bytes, bytes]:
+    async def certificate(self, number: int) -> tuple[bytes, bytes]:
+        """Header (RLP) and footer of a block. Raises Unavailable (W3B-5001, W3B-9007)."""
         found = await self._ask("w3b_getCertificate", number)
         if not isinstance(found, dict):
             raise _unusable(f"the chain has no certificate of block {number}")

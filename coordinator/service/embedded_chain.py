@@ -9,7 +9,7 @@ import structlog
 
 from coordinator.intake.nats_server import port_is_free
 from l1.chain.genesis import DEFAULT_CHAIN_ID, Genesis, GenesisAccount
-from l1.nodes.keys import with_devnet
+from l1.nodes.devnet_genesis import with_devnet
 from l1.process import ChainProcess, ChainProcessError
 from verifier.errors import Unavailable
 

@@ -11,6 +11,8 @@ from coordinator.api.program_outputs import manifest_outputs
 from coordinator.api.surroundings import ComponentStatus
 from coordinator.dispatch.dispatcher import Dispatcher
 from coordinator.dispatch.ray_pool import RayPool
+from coordinator.evidence.final_receipts import FinalReceipts
+from coordinator.evidence.many_servers import rpc_of
 from coordinator.intake.admission import Admission
 from coordinator.intake.service import Intake
 from coordinator.intake.stream import DaStream, Published
@@ -31,6 +33,7 @@ from coordinator.webhooks.task_events import TaskEvents
 from provers.programs_index import installed_programs
 from provers.protocol import Prover
 from verifier.bindings import Deployment
+from verifier.evidence.document import BLS
 from verifier.reading import Reading
 from verifier.statement import Domain
 
@@ -95,7 +98,8 @@ class Loops:
         self._parts = Parts(self._closing)
         site = Site(deployment.chain_id, deployment.router, settings.explorer_url.rstrip("/"))
         tell = TaskEvents(site, manifest_outputs)
-        self.settlement = Settlement(ledger, chain, signer, deployment, finality=finality, tell=tell)
+        receipts = FinalReceipts(rpc_of(chain)) if finality.source == BLS else None
+        self.settlement = Settlement(ledger, chain, signer, deployment, finality=finality, tell=tell, receipts=receipts)
         """The sender of transactions."""
         self._parts.start("settlement", self.settlement.run, self.settlement.stop)
         self.intake = Intake(ledger, settings, nats_url)

@@ -15,7 +15,7 @@ Every function looks at the present state first: a task may have been cancelled,
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from sqlalchemy import func, update
 from sqlmodel import col, select
@@ -30,9 +30,16 @@ from coordinator.settlement.batches import BatchItem, release
 from coordinator.settlement.chain import Receipt
 from verifier.bindings import Revert
 from verifier.errors import W3bstreamError
+from verifier.finality_proof import FinalityProof
 
-TaskEvent = Callable[[AsyncSession, int, TaskRow], Awaitable[None]]
-"""Called in the same transaction with (session, now, task) when a task became FINAL, FAILED or FROZEN."""
+
+class TaskEvent(Protocol):
+    """What tells of a task, in the transaction that made it FINAL, FAILED or FROZEN."""
+
+    async def __call__(
+        self, session: AsyncSession, now: int, task: TaskRow, proof: FinalityProof | None = None, /
+    ) -> None:
+        """`proof` shows that the task's settlement is final."""
 
 
 class Effects:
@@ -109,12 +116,24 @@ class Effects:
             case "publish_version":
                 await _set_version(session, row, "PENDING")
 
-    async def final(self, session: AsyncSession, now: int, row: OutboxTxRow, *, frozen: bool = False) -> None:
-        """The transaction's block is final. `frozen`: the Router has frozen the task that this transaction settled."""
+    async def final(
+        self,
+        session: AsyncSession,
+        now: int,
+        row: OutboxTxRow,
+        *,
+        frozen: bool = False,
+        proof: FinalityProof | None = None,
+    ) -> None:
+        """The transaction's block is final.
+
+        `frozen`: the Router has frozen the task that this transaction settled; `proof` shows that the settlement is
+        final.
+        """
         if row.purpose == "settle":
             task = await settled.final(session, now, row, self._finality_source, frozen=frozen)
             if task is not None:
-                await self._tell(session, now, task)
+                await self._tell(session, now, task, proof)
 
     async def _move_tasks(
         self, session: AsyncSession, now: int, row: OutboxTxRow, source: TaskState, target: TaskState

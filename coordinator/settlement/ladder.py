@@ -7,9 +7,14 @@ Rules:
    needs the word of most servers (`many_chains.agreed`), also that the transaction is in the block: one server's
    receipt brought the row here.
 3. While the chain does not say what is final, reorgs are still looked for, and nothing becomes final.
+4. Where delegates sign the blocks, a settlement becomes final together with what shows it (`FinalityProof`), for the
+   event's bytes never change. It is fetched before the ledger's transaction; what the chain does not give now is asked
+   for again at the next look.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import structlog
 
@@ -18,12 +23,22 @@ from coordinator.settlement import outbox, probe, settled
 from coordinator.settlement.chain import Block, Disagreement
 from coordinator.settlement.sending import Sending
 from verifier.bindings import TaskStatus
-from verifier.errors import Unavailable
+from verifier.errors import Unavailable, W3bstreamError
+from verifier.finality_proof import FinalityProof
 
 logger = structlog.get_logger(__name__)
 _NONE = -1
 _AHEAD_SECONDS = 60.0
 """How long a row may be in a block that the chain does not have before its receipt is asked for once more."""
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """What is told of a row whose block is final."""
+
+    frozen: bool = False
+    """The Router has frozen the task that the row settled."""
+    proof: FinalityProof | None = None
 
 
 class Ladder:
@@ -112,12 +127,9 @@ class Ladder:
         if not await self._is_mined(row):
             await self._dropped(row)
             return True
-        frozen = False
-        if target == "FINAL":
-            status = await self._status(row)
-            if status not in (None, TaskStatus.SETTLED, TaskStatus.FROZEN):  # it lags behind its own final block
-                return False
-            frozen = status is TaskStatus.FROZEN
+        ending = await self._ending(row) if target == "FINAL" else _Ending()
+        if ending is None:
+            return False
         async with sending.ledger.transaction() as session:
             found = await outbox.locked(session, row, *outbox.WATCHED_STATES)
             if found is None or found.block_hash != row.block_hash:
@@ -126,8 +138,24 @@ class Ladder:
             outbox.set_rung(session, found, now, target)
             session.add(found)
             if target == "FINAL":
-                await sending.effects.final(session, now, found, frozen=frozen)
+                await sending.effects.final(session, now, found, frozen=ending.frozen, proof=ending.proof)
         return True
+
+    async def _ending(self, row: OutboxTxRow) -> _Ending | None:
+        """How the row ends, asked before its transaction begins; None when the chain could not say it yet."""
+        status = await self._status(row)
+        if status is None:
+            return _Ending()
+        if status not in (TaskStatus.SETTLED, TaskStatus.FROZEN):  # it lags behind its own final block
+            return None
+        frozen, receipts = status is TaskStatus.FROZEN, self._sending.receipts
+        if receipts is None:
+            return _Ending(frozen)
+        try:
+            return _Ending(frozen, await receipts.of(row.block_number or 0, row.block_hash, row.tx_hash))
+        except W3bstreamError as error:
+            self._sending.troubles.append(error)
+            return None
 
     async def _status(self, row: OutboxTxRow) -> TaskStatus | None:
         """Where the Router has the task that this row settled; None when it settled none."""

@@ -28,7 +28,7 @@ from coordinator.settlement.ladder import Ladder
 from coordinator.settlement.many_chains import agreed
 from coordinator.settlement.mempool import Mempool
 from coordinator.settlement.refusals import Refusals
-from coordinator.settlement.sending import SenderLimits, Sending
+from coordinator.settlement.sending import ReceiptProofs, SenderLimits, Sending
 from coordinator.settlement.signer import Signer
 from verifier.errors import Refused, Unavailable
 
@@ -48,9 +48,10 @@ class TxSender:
         chain_id: int,
         finality: Finality,
         limits: SenderLimits | None = None,
+        receipts: ReceiptProofs | None = None,
     ) -> None:
         self._sending = Sending(
-            ledger, chain, agreed(chain), signer, effects, chain_id, finality, limits or SenderLimits()
+            ledger, chain, agreed(chain), signer, effects, chain_id, finality, limits or SenderLimits(), receipts
         )
         self.held_projects: dict[int, float] = {}
         """Projects that the chain says are paused: monotonic time until which their tasks wait."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 from sqlmodel import col, func, select
@@ -19,6 +20,7 @@ from coordinator.settlement.effects import Effects
 from coordinator.settlement.finality import Finality
 from coordinator.settlement.signer import Signer
 from verifier.errors import Refused, Unavailable, W3bstreamError
+from verifier.finality_proof import FinalityProof
 
 logger = structlog.get_logger(__name__)
 GAS_MARGIN_PERCENT = 25
@@ -41,6 +43,13 @@ class SenderLimits:
     """A nonce that the chain waits for and no row holds is filled with an empty transfer after so long."""
 
 
+class ReceiptProofs(Protocol):
+    """Proofs of receipts in final blocks; `coordinator.evidence.final_receipts.FinalReceipts` makes them."""
+
+    async def of(self, number: int, block_hash: str, transaction_hash: str) -> FinalityProof:
+        """The proof of one transaction's receipt. Raises W3bstreamError while the chain does not give it."""
+
+
 @dataclass
 class Sending:
     """One sender's surroundings and what it remembers between steps; all of the latter may be lost."""
@@ -54,6 +63,8 @@ class Sending:
     chain_id: int
     finality: Finality
     limits: SenderLimits
+    receipts: ReceiptProofs | None = None
+    """Where a final settlement's proof comes from; None on a chain whose blocks nobody signs."""
     sent_at: dict[int, float] = field(default_factory=dict)
     """Row id → monotonic time at which its bytes last left."""
     resent: dict[int, int] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from coordinator.settlement.collector import Collector, CollectorLimits
 from coordinator.settlement.effects import Effects, TaskEvent
 from coordinator.settlement.finality import Finality
 from coordinator.settlement.sender import TxSender
-from coordinator.settlement.sending import SenderLimits
+from coordinator.settlement.sending import ReceiptProofs, SenderLimits
 from coordinator.settlement.signer import Signer
 from verifier.bindings import Deployment
 from verifier.errors import W3bstreamError
@@ -29,8 +29,8 @@ class Settlement:
     """One per ledger.
 
     Parameters: `finality` is how the chain's blocks become final (`finality.finality_of`, asked once at start); `tell`
-    enqueues webhooks (`coordinator.webhooks.task_events.TaskEvents`); `poll_seconds` is how often the chain is
-    looked at when the ledger is quiet.
+    enqueues webhooks (`coordinator.webhooks.task_events.TaskEvents`); `receipts` makes the proofs that they carry, None
+    on a chain whose blocks nobody signs; `poll_seconds` is how often the chain is looked at when the ledger is quiet.
     """
 
     def __init__(
@@ -42,6 +42,7 @@ class Settlement:
         *,
         finality: Finality,
         tell: TaskEvent,
+        receipts: ReceiptProofs | None = None,
         poll_seconds: float = 0.5,
         sender_limits: SenderLimits | None = None,
         collector_limits: CollectorLimits | None = None,
@@ -50,7 +51,14 @@ class Settlement:
         self._ledger = ledger
         self._poll_seconds = poll_seconds
         self._sender = TxSender(
-            ledger, chain, signer, effects, chain_id=deployment.chain_id, finality=finality, limits=sender_limits
+            ledger,
+            chain,
+            signer,
+            effects,
+            chain_id=deployment.chain_id,
+            finality=finality,
+            limits=sender_limits,
+            receipts=receipts,
         )
         self._collector = Collector(
             ledger,

@@ -19,6 +19,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from coordinator.ledger.openings import completeness_of
 from coordinator.ledger.outboxes import enqueue_webhooks
 from coordinator.ledger.tables import TaskRow
+from verifier.finality_proof import FinalityProof
 
 TASK_FINAL = "w3bstream.task.final"
 TASK_FAILED = "w3bstream.task.failed"
@@ -66,12 +67,20 @@ class Site:
 
 
 def _fitted(event: dict[str, Any]) -> bytes:
-    """The event's bytes; where they are too many, without the public output, which the API and the evidence have."""
-    whole = canonical(event)
-    if len(whole) <= MAX_BODY or "output" not in event["data"]:
-        return whole
-    output = {"hash": event["data"]["output"]["hash"], "omitted": True}
-    return canonical({**event, "data": {**event["data"], "output": output}})
+    """The event's bytes; where they are too many, first without the proof of finality, which holds the public output
+    too, and then without the public output. The evidence has both."""
+    data = event["data"]
+    if (settlement := data.get("settlement")) and "finality_proof" in settlement and _is_large(event):
+        note = {"omitted": True, "cli": data["evidence"]["cli"]}
+        data = {**data, "settlement": {**settlement, "finality_proof": note}}
+        event = {**event, "data": data}
+    if "output" in data and _is_large(event):
+        event = {**event, "data": {**data, "output": {"hash": data["output"]["hash"], "omitted": True}}}
+    return canonical(event)
+
+
+def _is_large(event: dict[str, Any]) -> bool:
+    return len(canonical(event)) > MAX_BODY
 
 
 def canonical(event: Mapping[str, Any]) -> bytes:
@@ -103,9 +112,16 @@ def _hex(value: bytes | None) -> str:
 
 
 def task_data(
-    task: TaskRow, site: Site, proofs: Sequence[VerifiedProof] = (), outputs: Sequence[str] | None = None
+    task: TaskRow,
+    site: Site,
+    proofs: Sequence[VerifiedProof] = (),
+    outputs: Sequence[str] | None = None,
+    finality_proof: FinalityProof | None = None,
 ) -> dict[str, Any]:
-    """The `data` of an event about `task`, as the ledger holds it now."""
+    """The `data` of an event about `task`, as the ledger holds it now.
+
+    `finality_proof` shows that the settlement is final, for a task that has one.
+    """
     data: dict[str, Any] = {
         "task_id": task.id,
         "project_id": task.project_id,
@@ -137,6 +153,8 @@ def task_data(
             "finality_source": task.finality_source,
             "dapp_ok": task.dapp_ok,
         }
+        if finality_proof is not None:
+            data["settlement"]["finality_proof"] = finality_proof.to_json()
         # Its digest is not known yet: the file is made from the chain's blocks after this event (docs/reference/
         # evidence-format.md), and the bytes of the event must not change.
         data["evidence"] = {

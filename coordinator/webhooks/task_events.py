@@ -18,6 +18,7 @@ from coordinator.webhooks.event import (
     enqueue_task_event,
     task_data,
 )
+from verifier.finality_proof import FinalityProof
 from verifier.statement import Domain, Statement
 
 EVENT_OF = {
@@ -54,12 +55,18 @@ class TaskEvents:
         self._domain = Domain(site.chain_id, _bytes(site.router))
         self._outputs_of = outputs_of
 
-    async def __call__(self, session: AsyncSession, now: int, task: TaskRow) -> None:
-        """Tell every endpoint that wants it: once per endpoint, event type, task, and time that it was put back."""
+    async def __call__(
+        self, session: AsyncSession, now: int, task: TaskRow, proof: FinalityProof | None = None
+    ) -> None:
+        """Tell every endpoint that wants it: once per endpoint, event type, task, and time that it was put back.
+
+        `proof` shows that the task's settlement is final.
+        """
         event_type = EVENT_OF.get(task.state)
         if event_type is None:
             return
-        data = task_data(task, self._site, await self._proofs(session, task), await self._outputs(session, task))
+        proofs, outputs = await self._proofs(session, task), await self._outputs(session, task)
+        data = task_data(task, self._site, proofs, outputs, proof)
         await enqueue_task_event(session, now, task, event_type, data)
 
     async def _proofs(self, session: AsyncSession, task: TaskRow) -> list[VerifiedProof]:

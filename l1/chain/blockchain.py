@@ -5,20 +5,30 @@ from __future__ import annotations
 import json
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import rlp
+from eth_hash.auto import keccak
+
+from l1.chain.delegate_sets import DelegateSets
 from l1.chain.genesis import Genesis, parse_genesis
+from l1.chain.snapshot import Snapshot
+from l1.chain.staking_view import staking_call
 from l1.chain.store import BlockStore, StoreError
+from l1.chain.system_contracts import check_contracts
 from l1.consensus.certificate import footer, from_footer
+from l1.consensus.delegates import DelegateSet
 from l1.consensus.messages import Certificate
+from l1.staking.parameters import Parameters as StakingParameters
 from native import _native
 
 SNAPSHOT_INTERVAL = 1_024
 """Blocks between two snapshots: a restart replays at most this many and the state history."""
 
 _DECODED_BLOCKS = 512
+_BENEFICIARY = 2  # of a header's fields (Yellow Paper §4.4)
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +66,8 @@ class Blockchain:
         StoreError
             When the folder is in use, holds another chain than `genesis`, is new and `genesis` is `None`, or a stored
             block does not re-execute to its own roots.
+        GenesisInvalid
+            When the folder is new and the genesis' contracts are not those of its rules.
         """
         self._store = BlockStore(data_dir)
         try:
@@ -64,6 +76,7 @@ class Blockchain:
         except BaseException:
             self._store.close()
             raise
+        self._sets = DelegateSets(self._genesis, self._store) if self._genesis.delegates else None
         self._finality_depth = finality_depth
         self._decoded: OrderedDict[int, StoredBlock] = OrderedDict()
         self._listeners: list[Callable[[StoredBlock], None]] = []
@@ -109,6 +122,43 @@ class Blockchain:
         """What the chain started from."""
         return self._genesis
 
+    @property
+    def staking(self) -> StakingParameters | None:
+        """Rules of staking and elections; None on a chain whose delegates never change."""
+        return self._genesis.consensus.staking if self._genesis.consensus else None
+
+    def delegates_at(self, height: int) -> DelegateSet:
+        """The set that decides a block, from 1 to the one after next.
+
+        Raises
+        ------
+        StoreError
+            On a chain without delegates, and for an epoch that has not been polled.
+        """
+        if self._sets is None:
+            raise StoreError("the genesis names no delegates")
+        return self._sets.at(height)
+
+    def beneficiaries(self, first: int, last: int) -> list[bytes]:
+        """Who made the blocks of this chain from `first` to `last`, both included: 20 bytes each."""
+        return [rlp.decode(header)[_BENEFICIARY] for header in self._store.headers(first, last)]
+
+    def hash_of(self, number: int) -> bytes:
+        """Hash of a block of this chain, 32 bytes. Raises StoreError when there is none."""
+        headers = self._store.headers(number, number)
+        if not headers:
+            raise StoreError(f"block {number} is missing from the store")
+        return bytes(keccak(headers[0]))
+
+    def headers(self, first: int, last: int) -> list[bytes]:
+        """RLP of headers that are here, ascending, both ends included."""
+        return self._store.headers(first, last)
+
+    @property
+    def first_number(self) -> int:
+        """The first block after block 0 that is here: 1, or that of the snapshot at which the chain began."""
+        return self._store.first_number()
+
     def footer(self, number: int) -> bytes | None:
         """What decided a block, as the light client takes it; None where `certificate` is None."""
         return self._store.footer(number)
@@ -137,6 +187,10 @@ class Blockchain:
         self._remember(stored)
         return stored
 
+    def encoded_receipts(self, number: int) -> bytes | None:
+        """A block's receipts as `native` encodes them."""
+        return self._store.receipts(number)
+
     def number_of(self, block_hash: bytes) -> int | None:
         """Number of the block with this hash."""
         return self._store.number_of(block_hash)
@@ -158,8 +212,9 @@ class Blockchain:
         prev_randao: bytes,
         parent_beacon_block_root: bytes = bytes(32),
         extra_data: bytes = b"",
+        withdrawals: Sequence[tuple[int, int, bytes, int]] = (),
     ) -> _native.ExecutedBlock:
-        """Execute transactions on the head without moving it."""
+        """Execute transactions on the head without moving it; withdrawals (EIP-4895) are paid after them."""
         return self._chain.build(
             transactions,
             beneficiary=beneficiary,
@@ -167,6 +222,7 @@ class Blockchain:
             prev_randao=prev_randao,
             parent_beacon_block_root=parent_beacon_block_root,
             extra_data=extra_data,
+            withdrawals=list(withdrawals),
         )
 
     def import_block(self, raw: bytes) -> _native.ExecutedBlock:
@@ -187,13 +243,38 @@ class Blockchain:
         StoreError, native._native.ExecutionRefused
             When it does not follow the head.
         """
-        self._store.append(executed.block, executed.encoded_receipts, footer(certificate) if certificate else b"")
+        block, polled = executed.block, None
+        if self._sets is not None and self._sets.polled_at(block.number):
+            polled = self._sets.encoded_poll(block.number, staking_call(self._chain.view_of(executed)))
+        self._store.append(block, executed.encoded_receipts, footer(certificate) if certificate else b"", polled)
         self._chain.append(executed)
         stored = StoredBlock(executed.block, executed.receipts)
         self._remember(stored)
         if stored.block.number % SNAPSHOT_INTERVAL == 0:
             self._snapshot(stored.block.number)
         return stored
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Begin a new chain at a snapshot whose block is known to be this chain's. Announce nothing.
+
+        Raises
+        ------
+        native._native.ExecutionRefused
+            When the headers do not link, or the state is not the last header's.
+        StoreError
+            When the chain has blocks after block 0, or the state has no delegates for the next block.
+        """
+        if self.head_number:
+            raise StoreError("only a new chain can begin at a snapshot")
+        block = snapshot.block
+        chain = self._chain.restore(list(snapshot.headers[-_native.STATE_HISTORY - 1 :]), snapshot.state)
+        if chain.head_hash != block.hash:
+            raise StoreError(f"the headers end with 0x{chain.head_hash.hex()}, not with the snapshot's block")
+        sets, polls = self._sets, []
+        if sets is not None and self.staking is not None:
+            polls = sets.polls_of(block.number, staking_call(chain.view(block.number)))
+        self._store.adopt(snapshot, polls)
+        self._chain = chain
 
     def announce(self, stored: StoredBlock) -> None:
         """Tell every subscriber of a committed block, in the caller's thread."""
@@ -215,6 +296,8 @@ class Blockchain:
         self._chain.view(number)
         self._store.truncate(number)
         self._chain.rollback(number)
+        if self._sets is not None:
+            self._sets.forget()
         for dropped in [kept for kept in self._decoded if kept > number]:
             del self._decoded[dropped]
 
@@ -227,6 +310,7 @@ class Blockchain:
         if stored is None:
             if genesis is None:
                 raise StoreError("the data folder is new: name a genesis file (--genesis)")
+            check_contracts(genesis, genesis.executor()[0].view(0))
             self._store.set_meta("genesis", genesis.to_json())
             return genesis
         known = parse_genesis(json.loads(stored))
@@ -245,10 +329,21 @@ class Blockchain:
             return chain
         if self._store.number_of(first.hash) != 0:
             raise StoreError("block 0 in the data folder is not the genesis block of this program's rules")
-        if snapshot := self._store.snapshot(head - _native.STATE_HISTORY):
+        begins = self._store.first_number()
+        begun = begins if begins > 1 else 0
+        if snapshot := self._store.snapshot(max(begun, head - _native.STATE_HISTORY)):
             number, state = snapshot
             headers = self._store.headers(max(0, number - _native.STATE_HISTORY), number)
-            chain = chain.restore(headers, state)
+            try:
+                chain = chain.restore(headers, state)
+            except _native.ExecutionRefused as error:
+                if begun:
+                    raise StoreError(
+                        f"the state of block {number} is damaged or another version's ({error}), and the blocks before "
+                        "it are not here: choose another --data-dir, and begin at a snapshot again"
+                    ) from error
+                # Another version's, or a damaged one: every block is here, and gives the same state.
+                log.warning("snapshot set aside", extra={"number": number, "reason": str(error), "blocks": head})
         for number in range(chain.head_number + 1, head + 1):
             try:
                 chain.append(chain.import_block(self._store.block(number) or b""))

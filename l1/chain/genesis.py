@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from l1.chain.consensus_rules import ConsensusRules, RulesInvalid, parse_rules
 from l1.chain.genesis_delegates import (
     GenesisDelegate,
     GenesisDelegatesInvalid,
@@ -20,7 +21,7 @@ from native import _native
 DEFAULT_CHAIN_ID = 4690
 """IoTeX testnet's id, ours unless the file or the command line says otherwise."""
 
-_KEYS = {"chainId", "config", "gasLimit", "baseFeePerGas", "timestamp", "extraData", "alloc", "delegates"}
+_KEYS = {"chainId", "config", "gasLimit", "baseFeePerGas", "timestamp", "extraData", "alloc", "delegates", "consensus"}
 _CONFIG_KEYS = {"w3bstream"}
 _ACCOUNT_KEYS = {"balance", "nonce", "code", "storage"}
 
@@ -61,6 +62,8 @@ class Genesis:
     """Address (20 bytes) to account."""
     delegates: tuple[GenesisDelegate, ...] = ()
     """Who decides the first blocks, in proposer order. None: one producer does, and nothing is final but by its word."""
+    consensus: ConsensusRules | None = None
+    """Times, length of an epoch, staking: block 0 commits to them. None: the defaults of the program, and no staking."""
     forks: Mapping[str, int] = field(default_factory=dict)
     """Hard fork of ours (`_native.FORKS`) to its first block. One that is not named never comes. No part of block 0."""
 
@@ -85,6 +88,7 @@ class Genesis:
                 extra_data=delegate_set(self.delegates).root() if self.delegates else self.extra_data,
                 alloc=alloc,
                 forks=dict(self.forks),
+                prev_randao=self.consensus.commitment() if self.consensus else bytes(32),
             )
         except (_native.ExecutionRefused, OverflowError) as error:
             raise GenesisInvalid(str(error)) from error
@@ -116,6 +120,7 @@ class Genesis:
                 "extraData": "0x" + self.extra_data.hex(),
                 "alloc": accounts,
                 **({"delegates": delegates_json(self.delegates)} if self.delegates else {}),
+                **({"consensus": self.consensus.document()} if self.consensus else {}),
             },
             indent=1,
         )
@@ -156,8 +161,11 @@ def parse_genesis(document: object, chain_id: int | None = None) -> Genesis:
     extra_data = _bytes(document.get("extraData", "0x"), "extraData")
     try:
         delegates = parse_delegates(document.get("delegates", []))
-    except GenesisDelegatesInvalid as error:
+        consensus = parse_rules(document["consensus"]) if "consensus" in document else None
+    except (GenesisDelegatesInvalid, RulesInvalid) as error:
         raise GenesisInvalid(str(error)) from error
+    if consensus and not delegates:
+        raise GenesisInvalid("consensus: these are rules for delegates, and the genesis names none")
     if delegates and extra_data:
         raise GenesisInvalid("extraData: with delegates it is their set's root; leave it out")
     return Genesis(
@@ -167,6 +175,7 @@ def parse_genesis(document: object, chain_id: int | None = None) -> Genesis:
         timestamp=_integer(document.get("timestamp", 0), "timestamp", 64),
         extra_data=extra_data,
         delegates=delegates,
+        consensus=consensus,
         alloc=dict(_account(address, account) for address, account in alloc.items()),
         forks=_forks(document.get("config", {})),
     )

@@ -14,6 +14,8 @@ from native import _native
 
 PRICE_BUMP_PERCENT = 10
 """A replacement must raise both the fee cap and the tip by this much (geth's default)."""
+_SLACK = 1_024
+"""Entries of the eviction heap that may be out of date beyond the pool's size."""
 
 
 class MempoolRefused(ValueError):
@@ -43,6 +45,26 @@ class _Sender:
     transactions: dict[int, _native.Transaction] = field(default_factory=dict)
     cost: int = 0
     """Sum of the transactions' cost, wei."""
+    last: int = -1
+    """Highest nonce of the transactions; means nothing when there are none."""
+
+    def put(self, transaction: _native.Transaction) -> None:
+        """Add a transaction with a nonce that is free."""
+        self.last = max(self.last, transaction.nonce) if self.transactions else transaction.nonce
+        self.transactions[transaction.nonce] = transaction
+        self.cost += transaction.cost
+        self.settle()
+
+    def drop(self, transaction: _native.Transaction) -> bool:
+        """Take a transaction out; whether another one is now the last."""
+        del self.transactions[transaction.nonce]
+        self.cost -= transaction.cost
+        self.next_nonce = min(self.next_nonce, max(transaction.nonce, self.nonce))
+        if transaction.nonce != self.last or not self.transactions:
+            return False
+        below = self.last - 1
+        self.last = below if below in self.transactions else max(self.transactions)
+        return True
 
     def settle(self) -> None:
         """Move `next_nonce` over what is present."""
@@ -68,6 +90,8 @@ class Mempool:
         self._by_hash: dict[bytes, _native.Transaction] = {}
         self._arrival: dict[bytes, int] = {}
         self._arrivals = 0
+        # Heap of (tip, -arrival, hash) over senders' last transactions; entries that no longer are one are passed over.
+        self._lasts: list[tuple[int, int, bytes]] = []
         self._listeners: list[Callable[[_native.Transaction], None]] = []
         self.version = 0
         """Grows with every change."""
@@ -131,12 +155,12 @@ class Mempool:
             self._forget(old)
         # The sender may have lost its last transaction when room was made.
         self._senders[address] = sender
-        sender.transactions[transaction.nonce] = transaction
-        sender.cost += transaction.cost
-        sender.settle()
+        sender.put(transaction)
         self._by_hash[transaction.hash] = transaction
         self._arrivals += 1
         self._arrival[transaction.hash] = self._arrivals
+        if sender.last == transaction.nonce:
+            self._note_last(transaction)
         self.version += 1
         for listener in self._listeners:
             listener(transaction)
@@ -217,11 +241,7 @@ class Mempool:
             )
         if len(self._by_hash) < self._limits.transactions:
             return
-        # Only a sender's last nonce may go: any other would queue those behind it.
-        victim = min(
-            (known.transactions[max(known.transactions)] for known in self._senders.values() if known.transactions),
-            key=lambda last: (last.max_priority_fee_per_gas, -self._arrival[last.hash]),
-        )
+        victim = self._cheapest_last()
         same_sender = victim.sender == transaction.sender
         if same_sender or victim.max_priority_fee_per_gas >= transaction.max_priority_fee_per_gas:
             raise MempoolRefused("txpool is full: raise the tip or try again later")
@@ -230,11 +250,31 @@ class Mempool:
 
     def _forget(self, transaction: _native.Transaction) -> None:
         sender = self._senders[transaction.sender]
-        del sender.transactions[transaction.nonce]
-        sender.cost -= transaction.cost
-        sender.next_nonce = min(sender.next_nonce, max(transaction.nonce, sender.nonce))
         del self._by_hash[transaction.hash]
         del self._arrival[transaction.hash]
+        if sender.drop(transaction):
+            self._note_last(sender.transactions[sender.last])
+
+    def _note_last(self, transaction: _native.Transaction) -> None:
+        entry = (transaction.max_priority_fee_per_gas, -self._arrival[transaction.hash], transaction.hash)
+        heapq.heappush(self._lasts, entry)
+        if len(self._lasts) > 2 * len(self._by_hash) + _SLACK:
+            self._lasts = [known for known in self._lasts if self._is_last(known)]
+            heapq.heapify(self._lasts)
+
+    def _is_last(self, entry: tuple[int, int, bytes]) -> bool:
+        _, arrival, transaction_hash = entry
+        transaction = self._by_hash.get(transaction_hash)
+        if transaction is None or self._arrival[transaction_hash] != -arrival:
+            return False
+        return self._senders[transaction.sender].last == transaction.nonce
+
+    def _cheapest_last(self) -> _native.Transaction:
+        """The lowest tip, and of those the newest, among what may go: only a sender's last nonce, since any other would
+        queue those behind it."""
+        while not self._is_last(self._lasts[0]):
+            heapq.heappop(self._lasts)
+        return self._by_hash[self._lasts[0][2]]
 
     def _drop_if_empty(self, address: bytes) -> None:
         if not self._senders[address].transactions:

@@ -1,17 +1,16 @@
-"""One block producer, until consensus takes its place: blocks when there is work, and a slow pulse when there is none.
-
-The producer needs only `Blockchain.build/commit/announce` and `Mempool.executable/advance/remove`. A consensus engine
-replaces `run` and keeps `build_block`.
-"""
+"""Building a block; and one block producer for chains without delegates: blocks when there is work, and a slow pulse
+when there is none."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from l1.chain.blockchain import Blockchain, StoredBlock
+from l1.chain.duties import Duties
 from l1.chain.mempool import Mempool
 from native import _native
 
@@ -34,7 +33,7 @@ class ProducerSettings:
 
 
 def build_block(
-    chain: Blockchain, offered: list[_native.Transaction], beneficiary: bytes, now: int, extra_data: bytes = b""
+    chain: Blockchain, offered: list[_native.Transaction], beneficiary: bytes, now: int, due: Duties | None = None
 ) -> _native.ExecutedBlock:
     """Execute waiting transactions on the head, which does not move.
 
@@ -44,9 +43,10 @@ def build_block(
         `Mempool.executable` for `Blockchain.next_base_fee`; the block's `outcomes` are in this order.
     now
         Unix seconds. The block's timestamp is `max(parent's, now)`: several blocks may share a second.
-    extra_data
-        Root of the delegate set that decides the next block; empty on a chain without delegates.
+    due
+        What the block must contain on a chain with delegates; its system calls are the first of `offered`.
     """
+    due = due or Duties(b"")
     head = chain.head.block
     return chain.build(
         offered,
@@ -54,8 +54,23 @@ def build_block(
         timestamp=max(head.timestamp, now),
         # No beacon gives randomness: the parent's hash is what everybody can recompute, and is no secret.
         prev_randao=head.hash,
-        extra_data=extra_data,
+        extra_data=due.extra_data,
+        withdrawals=due.withdrawals,
     )
+
+
+def drop_refused(mempool: Mempool, offered: Sequence[_native.Transaction], outcomes: Sequence[str | None]) -> None:
+    """Take out of the mempool what could not be executed.
+
+    Parameters
+    ----------
+    outcomes
+        `ExecutedBlock.outcomes` of these transactions.
+    """
+    for transaction, outcome in zip(offered, outcomes, strict=True):
+        if outcome:
+            log.info("transaction dropped", extra={"hash": transaction.hash.hex(), "reason": outcome})
+            mempool.remove(transaction.hash)
 
 
 class Producer:
@@ -98,10 +113,7 @@ class Producer:
             return None
         beneficiary = self._settings.beneficiary
         executed = await asyncio.to_thread(build_block, self._chain, offered, beneficiary, int(time.time()))
-        for transaction, outcome in zip(offered, executed.outcomes, strict=True):
-            if outcome:
-                log.info("transaction dropped", extra={"hash": transaction.hash.hex(), "reason": outcome})
-                self._mempool.remove(transaction.hash)
+        drop_refused(self._mempool, offered, executed.outcomes)
         if not executed.block.transactions and not even_if_empty:
             return None
         stored = await asyncio.to_thread(self._chain.commit, executed)

@@ -10,10 +10,11 @@ import fcntl
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from l1.chain.snapshot import Snapshot
 from native import _native
 
 SCHEMA_VERSION = "1"
@@ -29,7 +30,9 @@ CREATE TABLE IF NOT EXISTS transactions (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS transactions_by_number ON transactions (number);
 CREATE TABLE IF NOT EXISTS footers (number INTEGER PRIMARY KEY, footer BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS delegates (epoch INTEGER PRIMARY KEY, number INTEGER NOT NULL, members BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS snapshots (number INTEGER PRIMARY KEY, state BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS headers (number INTEGER PRIMARY KEY, header BLOB NOT NULL);
 """
 
 _EMPTY_BLOOM = bytes(256)
@@ -86,8 +89,19 @@ class BlockStore:
         with self._write_lock, self._writer:
             self._writer.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
 
-    def append(self, block: _native.Block, encoded_receipts: bytes, footer: bytes = b"") -> None:
+    def append(
+        self,
+        block: _native.Block,
+        encoded_receipts: bytes,
+        footer: bytes = b"",
+        polled: tuple[int, bytes] | None = None,
+    ) -> None:
         """Write the next block, with the footer that decided it; on return they survive a crash of the machine.
+
+        Parameters
+        ----------
+        polled
+            Epoch and delegates of the poll that the block put, if it did.
 
         Raises
         ------
@@ -97,26 +111,48 @@ class BlockStore:
         head = self.head_number()
         if block.number != (0 if head is None else head + 1):
             raise StoreError(f"block {block.number} does not follow block {head}")
-        bloom = block.logs_bloom
-        row = (
-            block.number,
-            block.hash,
-            block.header,
-            block.encoded,
-            encoded_receipts,
-            None if bloom == _EMPTY_BLOOM else bloom,
-        )
-        positions = [(tx.hash, block.number, position) for position, tx in enumerate(block.transactions)]
         with self._write_lock, self._writer:
-            self._writer.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", row)
-            self._writer.executemany("INSERT INTO transactions VALUES (?, ?, ?)", positions)
+            self._insert(block, encoded_receipts)
             if footer:
                 self._writer.execute("INSERT INTO footers VALUES (?, ?)", (block.number, footer))
+            if polled is not None:
+                epoch, members = polled
+                self._writer.execute("INSERT INTO delegates VALUES (?, ?, ?)", (epoch, block.number, members))
+
+    def adopt(self, snapshot: Snapshot, polls: Sequence[tuple[int, int, bytes]]) -> None:
+        """Go on from block 0 at a snapshot; all of it is written, or nothing.
+
+        Parameters
+        ----------
+        polls
+            Epoch, number of the block with its poll, and delegates, as `append` has them.
+
+        Raises
+        ------
+        StoreError
+            When there are blocks after block 0.
+        """
+        if self.head_number() != 0:
+            raise StoreError("only a new chain can begin at a snapshot")
+        number = snapshot.block.number
+        first = number - len(snapshot.headers) + 1
+        numbered = [(first + at, header) for at, header in enumerate(snapshot.headers) if 0 < first + at < number]
+        with self._write_lock, self._writer:
+            self._insert(snapshot.block, snapshot.receipts)
+            self._writer.execute("INSERT INTO footers VALUES (?, ?)", (number, snapshot.footer))
+            self._writer.executemany("INSERT INTO headers VALUES (?, ?)", numbered)
+            self._writer.executemany("INSERT INTO delegates VALUES (?, ?, ?)", polls)
+            self._writer.execute("INSERT INTO snapshots VALUES (?, ?)", (number, snapshot.state))
+
+    def first_number(self) -> int:
+        """Number of the first block after block 0, or 1: a chain that began at a snapshot has no others before it."""
+        row = self._row("SELECT min(number) FROM blocks WHERE number > 0")
+        return 1 if row is None or row[0] is None else int(row[0])
 
     def truncate(self, number: int) -> None:
         """Drop every block above `number`."""
         with self._write_lock, self._writer:
-            for table in ("transactions", "snapshots", "footers", "blocks"):
+            for table in ("transactions", "snapshots", "footers", "delegates", "blocks"):
                 self._writer.execute(f"DELETE FROM {table} WHERE number > ?", (number,))  # noqa: S608
 
     def head_number(self) -> int | None:
@@ -132,6 +168,11 @@ class BlockStore:
     def footer(self, number: int) -> bytes | None:
         """What decided a block (`consensus.certificate.footer`); None for a block that one producer made."""
         row = self._row("SELECT footer FROM footers WHERE number = ?", number)
+        return None if row is None else bytes(row[0])
+
+    def delegates(self, epoch: int) -> bytes | None:
+        """The delegates of an epoch that was polled, as `append` got them."""
+        row = self._row("SELECT members FROM delegates WHERE epoch = ?", epoch)
         return None if row is None else bytes(row[0])
 
     def receipts(self, number: int) -> bytes | None:
@@ -150,9 +191,12 @@ class BlockStore:
         return None if row is None else (int(row[0]), int(row[1]))
 
     def headers(self, first: int, last: int) -> list[bytes]:
-        """RLP of consecutive headers, both ends included."""
-        rows = self._rows("SELECT header FROM blocks WHERE number BETWEEN ? AND ? ORDER BY number", first, last)
-        return [bytes(row[0]) for row in rows]
+        """RLP of consecutive headers, both ends included; also of those before a snapshot that came with it."""
+        query = (
+            "SELECT number, header FROM blocks WHERE number BETWEEN ? AND ? UNION ALL "
+            "SELECT number, header FROM headers WHERE number BETWEEN ? AND ? ORDER BY number"
+        )
+        return [bytes(row[1]) for row in self._rows(query, first, last, first, last)]
 
     def blooms(self, first: int, last: int) -> Iterator[tuple[int, bytes]]:
         """(number, logs bloom) of the blocks that have logs, ascending."""
@@ -177,6 +221,20 @@ class BlockStore:
         """The newest snapshot at or below a block."""
         row = self._row("SELECT number, state FROM snapshots WHERE number <= ? ORDER BY number DESC LIMIT 1", at_most)
         return None if row is None else (int(row[0]), bytes(row[1]))
+
+    def _insert(self, block: _native.Block, encoded_receipts: bytes) -> None:
+        bloom = block.logs_bloom
+        row = (
+            block.number,
+            block.hash,
+            block.header,
+            block.encoded,
+            encoded_receipts,
+            None if bloom == _EMPTY_BLOOM else bloom,
+        )
+        positions = [(tx.hash, block.number, position) for position, tx in enumerate(block.transactions)]
+        self._writer.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", row)
+        self._writer.executemany("INSERT INTO transactions VALUES (?, ?, ?)", positions)
 
     def _row(self, query: str, *arguments: object) -> tuple[Any, ...] | None:
         rows = self._rows(query, *arguments)

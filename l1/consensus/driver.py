@@ -1,17 +1,17 @@
 """One delegate at one height: the state machine, fed with facts as messages and timers make them true.
 
-The driver keeps votes, proposals and blocks of the height, turns them into the machine's inputs, and the machine's
-outputs into effects for its host. It trusts its host with signatures only: what comes in has a valid one. Power, places,
-proposers and proofs are checked here.
+The driver turns what is held (`proposals`), what quorums say (`quorums`) and what has taken too long (`deadlines`) into
+the machine's inputs, and the machine's outputs into effects for its host. It trusts its host with signatures only: what
+comes in has a valid one. Power, places, proposers and proofs are checked here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 from l1.consensus import effects
-from l1.consensus.certificate import CertificateError, require_signers
+from l1.consensus.deadlines import Deadlines
 from l1.consensus.delegates import DelegateSet
 from l1.consensus.effects import Effect
 from l1.consensus.log import Entry, Held, Proposed, Voted, state_of
@@ -36,22 +36,16 @@ from l1.consensus.machine import (
 )
 from l1.consensus.messages import Certificate, Decision, Proposal, Vote
 from l1.consensus.parameters import Pacing, Parameters
-from l1.consensus.schedule import next_round_start, phase_ends, proposer_index, round_at
-from l1.consensus.tally import Equivocation, Tally
+from l1.consensus.proposals import MAX_PROPOSALS, Block, Proposals, reason_against
+from l1.consensus.quorums import ROUND_WINDOW, Certify, Quorums
+from l1.consensus.schedule import proposer_index
+from l1.consensus.tally import Equivocation
 
-ROUND_WINDOW: Final = 64
-"""Rounds before and after the present one whose votes are kept; bounds what a faulty delegate can make others hold."""
-MAX_PROPOSALS: Final = 4
-"""Proposals of one round that are kept: the first counts, the others are evidence and blocks that quorums may be for."""
+__all__ = ["MAX_PROPOSALS", "ROUND_WINDOW", "Certify", "Driver"]
+
 _NOTHING: Final[Sequence[Effect]] = ()
-_WAITS_FOR: Final = {Phase.ACCEPT_PROPOSAL_ENDORSEMENT: Topic.PROPOSAL, Phase.ACCEPT_LOCK_ENDORSEMENT: Topic.LOCK}
-
-Certify = Callable[[Iterable[Vote], DelegateSet], Certificate]
-
-
-class _Block(NamedTuple):
-    body: bytes
-    valid: bool
+_PROPOSER: Final = Info(proposer=True)
+_OTHER: Final = Info()
 
 
 class Driver:
@@ -70,6 +64,7 @@ class Driver:
         self._address = address
         self._certify = certify
         self._out: list[Effect] = []
+        self._proposals = Proposals(0, ())
         self.state = State(0, phase=Phase.DECIDED)
         """What the delegate remembers of the height."""
 
@@ -86,12 +81,12 @@ class Driver:
             The write-ahead log, when the delegate comes back; empty else.
         """
         self.delegates = delegates
+        self._seats = len(delegates)
         self.index = None if self._address is None else delegates.index_of(self._address)
         self.state = state_of(height, entries)
-        self._tally = Tally(delegates)
-        self._proposals: dict[int, list[Proposal]] = {}
-        self._blocks: dict[bytes, _Block] = {}
-        self._shown: dict[tuple[int, Topic], Certificate] = {}
+        self._proposals = Proposals(height, entries)
+        self._quorums = Quorums(height, delegates, self._certify, entries)
+        self._tally = self._quorums.tally
         self._voted = {
             (each.round, each.topic): each.block_hash
             for each in entries
@@ -101,17 +96,17 @@ class Driver:
         self._held = {each.round for each in entries if isinstance(each, Held) and each.height == height}
         self._signed: dict[tuple[int, Topic], Vote] = {}
         self._fetching: set[bytes] = set()
-        self._pending: Schedule | None = None
-        self._last = last
-        self._round_start = now
-        self._resume(height, entries)
-        self._begin(now)
+        self._deadlines = Deadlines(self._parameters.timing, self._tally, last, now)
+        if self.state.committed_round != NO_ROUND:
+            # The machine casts it once, and nobody may have heard it: the others may need it to decide.
+            self._sign(Topic.COMMIT, self.state.committed_round, self.state.committed_hash)
+        self._set_round(*self._deadlines.first_round(self.state.round, now), now)
         return self._take(now)
 
     def on_vote(self, vote: Vote, now: int) -> Sequence[Effect]:
         """Count a vote whose signature holds."""
         state = self.state
-        if vote.height != state.height or vote.delegate >= len(self.delegates):
+        if vote.height != state.height or vote.delegate >= self._seats:
             reason = "height" if vote.height != state.height else "delegate"
             return [effects.Refused(reason, vote.delegate)]
         beyond = vote.round - state.round
@@ -123,7 +118,7 @@ class Driver:
         counted = self._tally.add(vote)
         if vote.delegate == self.index:
             self._signed.setdefault((vote.round, vote.topic), vote)
-        if counted is False and beyond <= 0 and not self._is_past(vote):
+        if counted is False and beyond <= 0 and not self._deadlines.is_past(vote):
             return _NOTHING
         if isinstance(counted, Equivocation):
             return [effects.Convict(counted)]
@@ -132,27 +127,26 @@ class Driver:
     def on_proposal(self, proposal: Proposal, now: int, *, valid: bool) -> Sequence[Effect]:
         """Take a proposal whose signature and proof's signature hold, and whose block hashes to `block_hash`.
 
-        `valid` says whether that block may follow the head; the first word on a block counts.
+        `valid` says whether that block may follow the head; the first word on a block counts. Where `wants_block` says
+        no, the block is not kept and `valid` of no account: a host need not execute it.
         """
         if reason := self._reason_against(proposal):
             return [effects.Refused(reason, proposal.delegate)]
-        held = self._proposals.setdefault(proposal.round, [])
-        if any(proposal.block_hash == each.block_hash and proposal.valid_round == each.valid_round for each in held):
+        if self._proposals.knows(proposal) and self._proposals.block(proposal.block_hash) is not None:
             return _NOTHING
-        if len(held) >= MAX_PROPOSALS:
+        if not self._proposals.add(proposal, self.state.round, valid=valid):
             return [effects.Refused("round", proposal.delegate)]
-        held.append(proposal)
-        self._blocks.setdefault(proposal.block_hash, _Block(proposal.block, valid))
         if proposal.proof is not None:
-            self._show(proposal.proof)
-        if proposal.block_hash != held[0].block_hash:
-            self._out.append(effects.Convict((held[0], proposal)))
+            self._quorums.show(proposal.proof, self.state.round)
+        first = self._proposals.of(proposal.round)[0]
+        if proposal.block_hash != first.block_hash:
+            self._out.append(effects.Convict((first, proposal._replace(block=b""))))
         return self._take(now)
 
     def on_block(self, block_hash: bytes, block: bytes, now: int, *, valid: bool) -> Sequence[Effect]:
         """Take a block that was asked for."""
         self._fetching.discard(block_hash)
-        self._blocks.setdefault(block_hash, _Block(block, valid))
+        self._proposals.hold(block_hash, block, valid=valid)
         return self._take(now)
 
     def on_built(self, height: int, round_: int, block_hash: bytes, block: bytes, now: int) -> Sequence[Effect]:
@@ -168,9 +162,9 @@ class Driver:
 
     def on_certificate(self, certificate: Certificate, now: int) -> Sequence[Effect]:
         """Take a quorum that another has seen; its signature holds."""
-        if reason := self._reason_against_certificate(certificate):
+        if reason := self._quorums.reason_against(certificate):
             return [effects.Refused(reason, -1)]
-        self._show(certificate)
+        self._quorums.show(certificate, self.state.round)
         return self._take(now)
 
     def on_decision(self, decision: Decision, block_hash: bytes, now: int, *, valid: bool) -> Sequence[Effect]:
@@ -178,10 +172,10 @@ class Driver:
         certificate = decision.certificate
         if certificate.topic != Topic.COMMIT or certificate.block_hash != block_hash or block_hash == NIL:
             return [effects.Refused("hash", -1)]
-        if reason := self._reason_against_certificate(certificate):
+        if reason := self._quorums.reason_against(certificate):
             return [effects.Refused(reason, -1)]
-        self._blocks.setdefault(block_hash, _Block(decision.block, valid))
-        self._show(certificate)
+        self._proposals.hold(block_hash, decision.block, valid=valid)
+        self._quorums.show(certificate, self.state.round)
         return self._take(now)
 
     def on_timer(self, height: int, what: TimedOut | RoundStarted | effects.ResendDue, now: int) -> Sequence[Effect]:
@@ -199,6 +193,15 @@ class Driver:
                 self._apply(what, now)
         return self._take(now)
 
+    def wants_block(self, proposal: Proposal) -> bool:
+        """Whether the block of a proposal would be held: that of a round far ahead is asked for when the round comes."""
+        return self._proposals.wants_block(proposal, self.state.round)
+
+    def block(self, block_hash: bytes) -> bytes | None:
+        """A block that is held, for whoever asks for it."""
+        held = self._proposals.block(block_hash)
+        return None if held is None else held.body
+
     # --- facts to inputs ---
 
     def _take(self, now: int) -> Sequence[Effect]:
@@ -213,33 +216,31 @@ class Driver:
     def _facts(self) -> Iterator[Input]:
         """What may change the state, the most telling first. Each is true; the machine knows whether it matters."""
         state = self.state
-        for round_, block_hash in self._quorums(Topic.COMMIT):
+        for round_, block_hash in self._quorums.on(Topic.COMMIT):
             if self._holds(block_hash):
                 yield QuorumSeen(Topic.COMMIT, round_, block_hash)
-        for round_, block_hash in self._quorums(Topic.LOCK):
+        for round_, block_hash in self._quorums.on(Topic.LOCK):
             if state.committed_round < round_ <= state.round and self._holds(block_hash):
                 yield QuorumSeen(Topic.LOCK, round_, block_hash)
         joined = self._tally.joined_round(state.round)
         if joined is not None:
             yield RoundStarted(joined)
-        endorsed = [each for each in self._quorums(Topic.PROPOSAL) if each[0] <= state.round]
+        endorsed = [each for each in self._quorums.on(Topic.PROPOSAL) if each[0] <= state.round]
         for round_, block_hash in endorsed[:1]:
             if self._holds(block_hash):
                 yield QuorumSeen(Topic.PROPOSAL, round_, block_hash)
-        if state.phase == Phase.PREPARE:
-            return
-        for proposal in self._proposals.get(state.round, ())[:1]:
-            yield ProposalSeen(
-                state.round, proposal.block_hash, self._blocks[proposal.block_hash].valid, proposal.valid_round
-            )
-        if self._quorum(state.round, Topic.PROPOSAL) == NIL:
+        if state.phase == Phase.ACCEPT_BLOCK_PROPOSAL:
+            for proposal in self._proposals.of(state.round)[:1]:
+                if block := self._block(proposal.block_hash):
+                    yield ProposalSeen(state.round, proposal.block_hash, block.valid, proposal.valid_round)
+        if state.phase != Phase.PREPARE and self._quorums.at(state.round, Topic.PROPOSAL) == NIL:
             yield QuorumSeen(Topic.PROPOSAL, state.round, NIL)
 
     def _apply(self, given: Input, now: int) -> bool:
         """Whether the input changed anything."""
         before = self.state
-        info = Info(isinstance(given, RoundStarted) and self._proposer(given.round) == self.index)
-        self.state, outputs = apply(before, info, given)
+        proposer = isinstance(given, RoundStarted) and self._proposer(given.round) == self.index
+        self.state, outputs = apply(before, _PROPOSER if proposer else _OTHER, given)
         if self.state.round != before.round:
             self._enter_round(now)
         for output in outputs:
@@ -247,98 +248,39 @@ class Driver:
                 case Cast():
                     self._cast(output)
                 case Schedule():
-                    self._pending = output
+                    self._deadlines.wait(output)
                 case Propose():
                     self._propose_again(output)
                 case NextRound():
-                    self._wait_for_round(output.round, now)
+                    self._set_round(output.round, self._deadlines.start_of(output.round, now), now)
                 case Decide():
                     self._decide(output)
         self._arm(now)
         return bool(outputs) or self.state != before
 
-    def _quorum(self, round_: int, topic: Topic) -> bytes | None:
-        counted = self._tally.quorum(round_, topic)
-        if counted is None and (shown := self._shown.get((round_, topic))):
-            return shown.block_hash
-        return counted
-
-    def _quorums(self, topic: Topic) -> list[tuple[int, bytes]]:
-        """(round, block hash) of the quorums for blocks on a topic, the newest first."""
-        shown = {round_: each.block_hash for (round_, of), each in self._shown.items() if of == topic}
-        counted = dict(self._tally.rounds_with_quorum(topic))
-        return sorted((shown | counted).items(), reverse=True)
-
-    def _holds(self, block_hash: bytes) -> bool:
-        """Whether the block is here and valid; asks for one that is not here."""
-        block = self._blocks.get(block_hash)
+    def _block(self, block_hash: bytes) -> Block | None:
+        """The block if it is here; asks for it else."""
+        block = self._proposals.block(block_hash)
         if block is None and block_hash not in self._fetching:
             self._fetching.add(block_hash)
             self._out.append(effects.Fetch(self.state.height, block_hash))
+        return block
+
+    def _holds(self, block_hash: bytes) -> bool:
+        """Whether the block is here and valid; asks for one that is not here."""
+        block = self._block(block_hash)
         return block is not None and block.valid
 
-    def _show(self, certificate: Certificate) -> None:
-        # What is decided counts from any round: a delegate that was cut off may have run far ahead of it alone.
-        near = abs(certificate.round - self.state.round) <= ROUND_WINDOW or certificate.topic == Topic.COMMIT
-        if certificate.block_hash != NIL and near:
-            self._shown.setdefault((certificate.round, certificate.topic), certificate)
-
-    def _is_past(self, vote: Vote) -> bool:
-        """Whether a vote shows that its voter is beyond what a deadline waits for."""
-        pending = self._pending
-        return pending is not None and (vote.round, vote.topic) > (pending.round, _WAITS_FOR.get(pending.phase, 3))
-
     def _reason_against(self, proposal: Proposal) -> str | None:
-        if proposal.height != self.state.height:
-            return "height"
-        if abs(proposal.round - self.state.round) > ROUND_WINDOW:
+        state = self.state
+        if proposal.height == state.height and abs(proposal.round - state.round) > ROUND_WINDOW:
             return "round"
-        if proposal.delegate != self._proposer(proposal.round):
-            return "proposer"
-        if proposal.block_hash == NIL:
-            return "hash"
-        if proposal.proof is None:
-            return None if proposal.valid_round == NO_ROUND else "proof"
-        return self._reason_against_proof(proposal, proposal.proof)
-
-    def _reason_against_proof(self, proposal: Proposal, proof: Certificate) -> str | None:
-        place = (proof.height, proof.round, proof.block_hash)
-        wanted = (proposal.height, proposal.valid_round, proposal.block_hash)
-        if place != wanted or proof.topic == Topic.COMMIT or proof.round >= proposal.round:
-            return "proof"
-        return self._reason_against_certificate(proof)
-
-    def _reason_against_certificate(self, certificate: Certificate) -> str | None:
-        if certificate.height != self.state.height:
-            return "height"
-        try:
-            require_signers(certificate, self.delegates)
-        except CertificateError as error:
-            return error.reason
-        return None
+        reason = reason_against(proposal, state.height, self.delegates, self._parameters)
+        if reason is None and proposal.proof is not None:
+            return self._quorums.reason_against(proposal.proof)
+        return reason
 
     # --- outputs to effects ---
-
-    def _resume(self, height: int, entries: Sequence[Entry]) -> None:
-        """Have back what the log kept of the height: blocks, and the proof for the one that is locked."""
-        for entry in entries:
-            if entry.height != height:
-                continue
-            if isinstance(entry, Held):
-                self._blocks[entry.block_hash] = _Block(entry.block, valid=True)
-                self._shown[entry.proof.round, entry.proof.topic] = entry.proof
-            elif isinstance(entry, Proposed):
-                self._blocks[entry.block_hash] = _Block(entry.block, valid=True)
-
-    def _begin(self, now: int) -> None:
-        timing = self._parameters.timing
-        round_, at = 0, self._last + timing.interval
-        if timing.pacing is Pacing.CLOCK:
-            round_, at = round_at(max(now, self._last + 1), self._last, timing)
-        self._set_round(max(round_, self.state.round + 1), at, now)
-
-    def _wait_for_round(self, round_: int, now: int) -> None:
-        self._set_round(round_, next_round_start(round_, self._last, now, self._parameters.timing), now)
 
     def _set_round(self, round_: int, at: int, now: int) -> None:
         if at <= now:
@@ -347,52 +289,36 @@ class Driver:
             self._out.append(effects.SetTimer(at, self.state.height, RoundStarted(round_)))
 
     def _enter_round(self, now: int) -> None:
-        timing = self._parameters.timing
         round_ = self.state.round
-        self._pending = None
-        self._round_start = next_round_start(round_, self._last, now, timing)
-        self._out.append(
-            effects.SetTimer(now + (timing.resend or timing.interval), self.state.height, effects.ResendDue(round_))
-        )
-        if round_ > ROUND_WINDOW:
+        self._deadlines.enter(round_, now)
+        self._resend_later(now)
+        if round_ > 0:
             self._forget(round_ - ROUND_WINDOW)
 
     def _forget(self, before: int) -> None:
-        """Let go of rounds before this one, but for what a lock, the newest proof or a decision rests on."""
+        """Let go of rounds before this one, and of blocks of later ones that nothing speaks for."""
         state = self.state
-        if state.valid_round != NO_ROUND and (proof := self._proof(state.valid_round, state.valid_hash)):
-            self._shown[proof.round, proof.topic] = proof
-        self._tally.forget(before)
-        kept = (state.valid_round, state.locked_round)
-        self._shown = {
-            place: each
-            for place, each in self._shown.items()
-            if place[0] >= before or place[0] in kept or place[1] == Topic.COMMIT
-        }
-        oldest_sent = min(before, state.committed_round)
-        self._signed = {place: each for place, each in self._signed.items() if place[0] >= oldest_sent}
-        self._voted = {place: each for place, each in self._voted.items() if place[0] >= before}
-        self._proposed = {round_: each for round_, each in self._proposed.items() if round_ >= before}
-        self._proposals = {round_: each for round_, each in self._proposals.items() if round_ >= before}
-        wanted = {state.valid_hash, state.locked_hash, state.committed_hash}
-        wanted |= {block_hash for topic in Topic for _, block_hash in self._quorums(topic)}
-        wanted |= {proposal.block_hash for held in self._proposals.values() for proposal in held}
-        self._blocks = {block_hash: block for block_hash, block in self._blocks.items() if block_hash in wanted}
+        if before > 0:
+            self._quorums.forget(before, state)
+            commit = (state.committed_round, Topic.COMMIT)
+            self._signed = {
+                place: each for place, each in self._signed.items() if place[0] >= before or place == commit
+            }
+            self._voted = {place: each for place, each in self._voted.items() if place[0] >= before}
+            self._proposed = {round_: each for round_, each in self._proposed.items() if round_ >= before}
+        endorsed = {block_hash for topic in Topic for _, block_hash in self._quorums.on(topic)}
+        locked = {state.valid_hash, state.locked_hash, state.committed_hash}
+        self._proposals.forget(before, state.round, endorsed | locked)
 
     def _arm(self, now: int) -> None:
-        """Set the deadline of the phase. With EVENT pacing, waiting for votes ends only after a quorum has voted
-        anything (L34, L47): a minority cut off from the rest does not run through rounds."""
-        pending, timing = self._pending, self._parameters.timing
-        if pending is None or pending.round != self.state.round:
+        """Set the deadline of the phase, when it is known."""
+        deadline = self._deadlines.due(self.state.round, now)
+        if deadline is None:
             return
-        topic = _WAITS_FOR.get(pending.phase)
-        if timing.pacing is Pacing.EVENT and topic is not None and not self._tally.passed(pending.round, topic):
-            return
-        self._pending = None
-        if pending.phase == Phase.ACCEPT_LOCK_ENDORSEMENT and timing.pacing is Pacing.EVENT:
+        phase, round_, at = deadline
+        if phase == Phase.ACCEPT_LOCK_ENDORSEMENT and self._parameters.timing.pacing is Pacing.EVENT:
             self._show_lock()
-        at = phase_ends(pending.phase, pending.round, self._round_start, now, timing)
-        self._out.append(effects.SetTimer(at, self.state.height, TimedOut(pending.phase, pending.round)))
+        self._out.append(effects.SetTimer(at, self.state.height, TimedOut(phase, round_)))
 
     def _show_lock(self) -> None:
         """Send the proof of what was locked in this round, when the round looks as if it will not commit.
@@ -402,7 +328,7 @@ class Driver:
         lemma that what one correct process receives, all do).
         """
         state = self.state
-        if state.valid_round == state.round and (proof := self._proof(state.valid_round, state.valid_hash)):
+        if state.valid_round == state.round and (proof := self._quorums.proof(state.valid_round, state.valid_hash)):
             self._out.append(effects.Send(proof))
 
     def _cast(self, cast: Cast) -> None:
@@ -411,27 +337,24 @@ class Driver:
             return
         place = (cast.round, cast.topic)
         block_hash = self._voted.get(place, cast.block_hash)
-        height = self.state.height
         if place not in self._voted:
             if block_hash != NIL and cast.topic != Topic.PROPOSAL and cast.round not in self._held:
                 self._hold(cast, block_hash)
             self._voted[place] = block_hash
-            self._out.append(effects.Record(Voted(height, cast.round, cast.topic, block_hash)))
-        self._out.append(effects.SignVote(Vote(height, cast.round, cast.topic, block_hash, self.index)))
+            self._out.append(effects.Record(Voted(self.state.height, cast.round, cast.topic, block_hash)))
+        self._sign(cast.topic, cast.round, block_hash)
+
+    def _sign(self, topic: Topic, round_: int, block_hash: bytes) -> None:
+        """Sign a vote that the log has."""
+        if self.index is not None:
+            self._out.append(effects.SignVote(Vote(self.state.height, round_, topic, block_hash, self.index)))
 
     def _hold(self, cast: Cast, block_hash: bytes) -> None:
         """Keep what a LOCK vote rests on, or a COMMIT vote in whose round there was none: a restart is locked by it."""
-        proof = self._certificate(cast.round, Topic(cast.topic - 1), block_hash)
-        self._shown[proof.round, proof.topic] = proof
+        proof = self._quorums.certificate(cast.round, Topic(cast.topic - 1), block_hash)
+        self._quorums.keep(proof)
         self._held.add(cast.round)
-        body = self._blocks[block_hash].body
-        self._out.append(effects.Record(Held(self.state.height, cast.round, block_hash, proof, body)))
-
-    def _certificate(self, round_: int, topic: Topic, block_hash: bytes) -> Certificate:
-        shown = self._shown.get((round_, topic))
-        if shown is not None and shown.block_hash == block_hash:
-            return shown
-        return self._certify(self._tally.votes_for(round_, topic, block_hash), self.delegates)
+        self._out.append(effects.Record(Held(self.state.height, cast.round, block_hash, proof, self._body(block_hash))))
 
     def _propose_again(self, output: Propose) -> None:
         """Propose the block that a quorum endorsed, or ask for a fresh one."""
@@ -441,7 +364,7 @@ class Driver:
         elif output.valid_round == NO_ROUND:
             self._out.append(effects.Build(self.state.height, output.round))
         elif self._holds(output.block_hash):
-            self._propose(output.round, output.block_hash, output.valid_round, self._blocks[output.block_hash].body)
+            self._propose(output.round, output.block_hash, output.valid_round, self._body(output.block_hash))
 
     def _propose(self, round_: int, block_hash: bytes, valid_round: int, block: bytes) -> None:
         if self.index is None:
@@ -449,7 +372,7 @@ class Driver:
         height = self.state.height
         proof = None
         if valid_round != NO_ROUND:
-            proof = self._proof(valid_round, block_hash)
+            proof = self._quorums.proof(valid_round, block_hash)
             if proof is None:
                 return
         if round_ not in self._proposed:
@@ -459,36 +382,37 @@ class Driver:
         proposal = Proposal(height, round_, block_hash, self.index, valid_round, proof, block)
         self._out.append(effects.SignProposal(proposal))
 
-    def _proof(self, round_: int, block_hash: bytes) -> Certificate | None:
-        """What shows that a quorum endorsed the block in that round: its PROPOSAL votes, or its LOCK votes."""
-        for topic in (Topic.PROPOSAL, Topic.LOCK):
-            if self._quorum(round_, topic) == block_hash:
-                return self._certificate(round_, topic, block_hash)
-        return None
-
     def _resend(self, now: int) -> None:
         """Send again what the others may have lost: this round's messages, the newest COMMIT, and the newest proof."""
         state = self.state
         places = [(state.round, topic) for topic in Topic]
         if state.committed_round not in (NO_ROUND, state.round):
             places.append((state.committed_round, Topic.COMMIT))
-        mine = [each for each in self._proposals.get(state.round, ()) if each.delegate == self.index]
-        self._out += [effects.Send(each) for each in mine[:1]]
+        for proposal in self._proposals.of(state.round)[:1]:
+            if proposal.delegate == self.index and (whole := self._proposals.whole(proposal)):
+                self._out.append(effects.Send(whole))
         self._out += [effects.Send(self._signed[place]) for place in places if place in self._signed]
         if state.valid_round not in (NO_ROUND, state.round):
-            proof = self._proof(state.valid_round, state.valid_hash)
+            proof = self._quorums.proof(state.valid_round, state.valid_hash)
             self._out += [] if proof is None else [effects.Send(proof)]
         self._fetching.clear()
-        timing = self._parameters.timing
-        again = now + (timing.resend or timing.interval)
-        self._out.append(effects.SetTimer(again, state.height, effects.ResendDue(state.round)))
+        self._resend_later(now)
         self._arm(now)
+
+    def _resend_later(self, now: int) -> None:
+        again = effects.ResendDue(self.state.round)
+        self._out.append(effects.SetTimer(self._deadlines.resend_at(now), self.state.height, again))
 
     def _decide(self, output: Decide) -> None:
         height, block_hash = self.state.height, output.block_hash
-        certificate = self._certificate(output.round, Topic.COMMIT, block_hash)
-        body = self._blocks[block_hash].body
-        self._out.append(effects.Decided(height, output.round, block_hash, body, certificate))
+        certificate = self._quorums.certificate(output.round, Topic.COMMIT, block_hash)
+        self._out.append(effects.Decided(height, output.round, block_hash, self._body(block_hash), certificate))
+
+    def _body(self, block_hash: bytes) -> bytes:
+        """A block that is held."""
+        block = self._proposals.block(block_hash)
+        assert block is not None, "only blocks that are held are endorsed, proposed and decided"
+        return block.body
 
     def _proposer(self, round_: int) -> int:
-        return proposer_index(self.state.height, round_, len(self.delegates), self._parameters)
+        return proposer_index(self.state.height, round_, self._seats, self._parameters)

@@ -59,14 +59,14 @@ class SetTimer(NamedTuple):
 
 
 class Fetch(NamedTuple):
-    """A quorum is for a block that is not here: ask for it, and hand it in with `on_block`."""
+    """A quorum, or the round's proposal, is for a block that is not here: ask for it, and hand it in with `on_block`."""
 
     height: int
     block_hash: bytes
 
 
 class Decided(NamedTuple):
-    """The block is final. The host commits it, and starts the next height."""
+    """The block is final. The host commits it, drops what it has not done yet of this height, and starts the next."""
 
     height: int
     round: int
@@ -76,7 +76,7 @@ class Decided(NamedTuple):
 
 
 class Convict(NamedTuple):
-    """Two votes, or two proposals, of one delegate contradict each other."""
+    """Two votes, or two proposals (their blocks left out), of one delegate contradict each other."""
 
     evidence: Equivocation | tuple[Proposal, Proposal]
 

@@ -51,6 +51,8 @@ class Tally:
         self._third = delegates.third
         self._ballots: dict[int, Ballot] = {}
         """By position, 4 * round + topic."""
+        self.blocks: tuple[dict[int, bytes], ...] = tuple({} for _ in Topic)
+        """Blocks that quorums are for, by topic and round."""
         self._commits: dict[int, Vote] = {}
         self._furthest = [-1] * len(delegates)
         self._head = -1
@@ -84,6 +86,8 @@ class Tally:
         ballot.power = before + power
         if total >= self._quorum > total - power:
             ballot.block_hash = vote.block_hash
+            if vote.block_hash != NIL:
+                self.blocks[vote.topic][vote.round] = vote.block_hash
             return True
         return ballot.power >= self._quorum > before
 
@@ -98,6 +102,7 @@ class Tally:
         """Let go of the votes of rounds before this one."""
         for place in [each for each in self._ballots if each < 4 * before]:
             del self._ballots[place]
+            self.blocks[place % 4].pop(place // 4, None)
 
     def quorum(self, round_: int, topic: Topic) -> bytes | None:
         """What a quorum voted for in a round, NIL included; None for no quorum yet."""
@@ -108,11 +113,6 @@ class Tally:
         """The votes for a block."""
         ballot = self._ballots.get(4 * round_ + topic)
         return [] if ballot is None else [each for each in ballot.votes.values() if each.block_hash == block_hash]
-
-    def rounds_with_quorum(self, topic: Topic) -> list[tuple[int, bytes]]:
-        """(round, block hash) of every quorum for a block on a topic, ascending by round."""
-        found = [(at // 4, each.block_hash) for at, each in self._ballots.items() if at % 4 == topic]
-        return sorted((round_, chosen) for round_, chosen in found if chosen is not None and chosen != NIL)
 
     def passed(self, round_: int, topic: Topic) -> bool:
         """Whether a quorum, of any votes, has come as far as this topic of this round, or further (L34, L47).

@@ -6,20 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from eth_abi.abi import encode
 from eth_utils.address import to_canonical_address
 
-from l1.governance.abi import (
-    Decoded,
-    artifact,
-    decode_arguments,
-    decode_event,
-    decode_result,
-    encode_call,
-)
+from l1.contracts.abi import Artifact
 from l1.governance.parameters import Parameters
 from l1.governance.proposals import Call, Draft, Kind, ProposalRecord
 from l1.governance.states import BY_CLOCK, BY_ID, State, Step
+
+CONTRACT = Artifact("l1.governance", "Governance")
+"""What `Governance.sol` compiles to."""
 
 PAGE = 256
 """Ids asked for at once."""
@@ -44,10 +39,7 @@ def creation_code(stake: bytes, period_floor: int, initial: Parameters) -> bytes
     initial
         The numbers to begin with.
     """
-    constructor = next(each for each in artifact()["abi"] if each["type"] == "constructor")
-    inner = ",".join(part["type"] for part in constructor["inputs"][2]["components"])
-    arguments = encode(["address", "uint32", f"({inner})"], [stake, period_floor, initial.as_tuple()])
-    return bytes.fromhex(artifact()["bytecode"][2:]) + arguments
+    return CONTRACT.creation_code(stake, period_floor, initial.as_tuple())
 
 
 # --- call data ---
@@ -55,7 +47,7 @@ def creation_code(stake: bytes, period_floor: int, initial: Parameters) -> bytes
 
 def submit(draft: Draft) -> bytes:
     """Call data of `submit`."""
-    return encode_call("submit", draft.as_tuple())
+    return CONTRACT.encode_call("submit", draft.as_tuple())
 
 
 def advance(step: Step, proposal: bytes) -> bytes:
@@ -68,27 +60,27 @@ def advance(step: Step, proposal: bytes) -> bytes:
     """
     if step not in BY_ID:
         raise ValueError(f"{step} takes more than an id")
-    return encode_call(step.value, proposal)
+    return CONTRACT.encode_call(step.value, proposal)
 
 
 def vote(proposal: bytes, yes: bool) -> bytes:
     """Call data of `vote`."""
-    return encode_call("vote", proposal, yes)
+    return CONTRACT.encode_call("vote", proposal, yes)
 
 
 def execute(proposal: bytes, calls: Sequence[Call]) -> bytes:
     """Call data of `execute`; `calls` are those of the draft, none for a policy."""
-    return encode_call("execute", proposal, [call.as_tuple() for call in calls])
+    return CONTRACT.encode_call("execute", proposal, [call.as_tuple() for call in calls])
 
 
 def set_parameters(changed: Parameters) -> bytes:
     """Call data of `setParameters`, for a technical proposal that calls the contract itself."""
-    return encode_call("setParameters", changed.as_tuple())
+    return CONTRACT.encode_call("setParameters", changed.as_tuple())
 
 
 def decode_set_parameters(data: bytes) -> Parameters | None:
     """The numbers in call data of `setParameters`; None when it is another call."""
-    arguments = decode_arguments("setParameters", data)
+    arguments = CONTRACT.decode_arguments("setParameters", data)
     return None if arguments is None else Parameters(*arguments[0])
 
 
@@ -113,7 +105,7 @@ class Submission:
 
 def decode_submission(topics: Sequence[bytes], data: bytes) -> Submission | None:
     """The submission in a log entry; None when it is another event."""
-    event = decode_event(topics, data)
+    event = CONTRACT.decode_event(topics, data)
     if event is None or event.name != "ProposalSubmitted":
         return None
     args = event.args
@@ -149,7 +141,7 @@ class GovernanceReader:
         """What is kept of a proposal; state NONE when there is none."""
         (values,) = self._ask("proposalOf", proposal)
         proposer, kind, state, *rest = values
-        return ProposalRecord(bytes.fromhex(proposer[2:]), Kind(kind), State(state), *rest)
+        return ProposalRecord(proposer, Kind(kind), State(state), *rest)
 
     def parameters(self) -> Parameters:
         """The numbers in force."""
@@ -186,11 +178,11 @@ class GovernanceReader:
         return found
 
     def _ask(self, function: str, *arguments: Any) -> tuple[Any, ...]:
-        return decode_result(function, self.eth_call(self.address, encode_call(function, *arguments)))
+        return CONTRACT.decode_result(function, self.eth_call(self.address, CONTRACT.encode_call(function, *arguments)))
 
 
 __all__ = [
-    "Decoded",
+    "CONTRACT",
     "EthCall",
     "GovernanceReader",
     "Submission",

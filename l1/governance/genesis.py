@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from l1.contracts.construction import runtime_code
 from l1.governance.contract import creation_code
 from l1.governance.parameters import Parameters
-from native import _native
 
 GOVERNANCE_ADDRESS = b"governance".rjust(20, b"\0")
 """Where a genesis puts the contract, 20 bytes."""
@@ -33,29 +33,12 @@ def genesis_account(stake: bytes, period_floor: int, initial: Parameters) -> tup
     ValueError
         When the constructor refuses them: a number out of bounds.
     """
-    # The constructor wants code where the stake contract will be.
-    chain, _ = _native.Chain.genesis(
-        chain_id=1,
-        gas_limit=60_000_000,
-        base_fee_per_gas=0,
-        timestamp=0,
-        extra_data=b"",
-        alloc={stake: (0, 1, b"\0", [])},
-    )
-    result = chain.view(0).call(
-        sender=bytes(20),
-        to=None,
-        data=creation_code(stake, period_floor, initial),
-        value=0,
-        gas=None,
-        gas_price=0,
-        tip=None,
-        access_list=[],
-        gas_cap=16_000_000,
-    )
-    if result.status != "success":
-        raise ValueError(f"the constructor refused {initial} with a floor of {period_floor} seconds")
-    return result.output, {PARAMETERS_SLOT: _packed(initial)}
+    try:
+        # The constructor wants code where the stake contract will be.
+        code = runtime_code(creation_code(stake, period_floor, initial), {stake: b"\0"})
+    except ValueError as error:
+        raise ValueError(f"{initial} with a floor of {period_floor} seconds: {error}") from error
+    return code, {PARAMETERS_SLOT: _packed(initial)}
 
 
 def _packed(parameters: Parameters) -> int:

@@ -10,8 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from l1.governance.abi import decode_arguments
-from l1.governance.contract import decode_calls, decode_draft, decode_set_parameters
+from l1.governance.contract import CONTRACT, decode_calls, decode_draft, decode_set_parameters
 from l1.governance.parameters import ONE, Parameters, share
 from l1.governance.proposals import Call, Draft, Kind, ProposalRecord, calls_hash, proposal_id
 from l1.governance.states import BY_ID, WINDOWS, State, Step, StepRefused, transition
@@ -123,7 +122,7 @@ Operation = Submit | Vote | Execute | Advance
 def decode_operation(data: bytes) -> Operation | None:
     """The operation that call data asks for; None for views, `setParameters` and what is no call of the contract."""
     for step in Step:
-        arguments = decode_arguments(step.value, data)
+        arguments = CONTRACT.decode_arguments(step.value, data)
         if arguments is None:
             continue
         match step:

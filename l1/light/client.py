@@ -16,24 +16,25 @@ from dataclasses import dataclass
 import rlp
 from eth_hash.auto import keccak
 
+from l1.chain.consensus_rules import RulesInvalid, decode_rules
 from l1.consensus.certificate import CertificateError, check, from_footer
 from l1.consensus.delegates import DelegateSet
 from l1.consensus.messages import HASH_BYTES, domain_of
-from l1.consensus.parameters import Parameters
+from l1.consensus.parameters import IIP_51, Parameters
 from l1.consensus.schedule import epoch_of
 
 UNBONDING_SECONDS = 3 * 24 * 3600
 """How long stake stays after its owner asks for it back (iotex-core: 3 days)."""
 MAX_HEADER_BYTES = 4_096
-_EXTRA_DATA, _NUMBER, _TIMESTAMP = 12, 8, 11
+_NUMBER, _TIMESTAMP, _EXTRA_DATA, _MIX_HASH = 8, 11, 12, 13
 _FIELDS = range(15, 33)
 """Fields of a header: 15 at first (Yellow Paper §4.4), 21 since Prague; later forks append."""
 
 
 class NotFinal(ValueError):
     """Why a header does not count. `reason` is `header` (bytes that are none), `stale` (the checkpoint is too old),
-    `old` (below what is already followed), `epoch` (its set is not known), `set` (not the set that was named), or one
-    of `CertificateError`'s."""
+    `old` (below what is already followed), `epoch` (its set is not known), `set` (not the set that was named), `rules`
+    (not those of the genesis), or one of `CertificateError`'s."""
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(reason, text)
@@ -50,6 +51,8 @@ class HeaderView:
     """Unix seconds."""
     next_root: bytes
     """Root of the set that decides the next block, 32 bytes."""
+    mix_hash: bytes
+    """In block 0 the commitment to the consensus rules, 32 bytes."""
 
     @classmethod
     def decode(cls, encoded: bytes) -> HeaderView:
@@ -67,7 +70,7 @@ class HeaderView:
         number, timestamp = (int.from_bytes(fields[at]) for at in (_NUMBER, _TIMESTAMP))
         if max(number, timestamp) >= 1 << 63:
             raise NotFinal("header", "a number or a time out of range")
-        return cls(bytes(keccak(encoded)), number, timestamp, fields[_EXTRA_DATA])
+        return cls(bytes(keccak(encoded)), number, timestamp, fields[_EXTRA_DATA], fields[_MIX_HASH])
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,30 @@ class Checkpoint:
     """RLP of a block that is trusted to be final."""
     delegates: DelegateSet
     """The set that this block names for the next."""
+
+
+def parameters_of(genesis: bytes, rules: bytes) -> Parameters:
+    """Parameters of the chain with this block 0.
+
+    Parameters
+    ----------
+    genesis
+        Its header, RLP.
+    rules
+        The chain's rules in their canonical form; empty for a chain whose genesis commits to none, which has IIP_51's.
+
+    Raises
+    ------
+    NotFinal
+        `header`, or `rules` when they are not those that the header commits to.
+    """
+    committed = HeaderView.decode(genesis).mix_hash
+    if committed != (bytes(keccak(rules)) if rules else bytes(32)):
+        raise NotFinal("rules", "the consensus rules are not those that the genesis commits to")
+    try:
+        return decode_rules(rules).parameters() if rules else IIP_51
+    except RulesInvalid as error:
+        raise NotFinal("rules", str(error)) from error
 
 
 class LightClient:
@@ -106,7 +133,8 @@ class LightClient:
             raise NotFinal("stale", f"the checkpoint is {age} s old; delegates may leave after {UNBONDING_SECONDS} s")
         _require_named(head, checkpoint.delegates)
         self._domain = domain_of(checkpoint.chain_id, checkpoint.genesis_hash)
-        self._parameters = parameters
+        self.parameters = parameters
+        """Of the chain; an epoch is as long as they say."""
         self.head = head
         """The newest header that the client moved on to."""
         self.delegates = checkpoint.delegates
@@ -120,7 +148,7 @@ class LightClient:
         seen = HeaderView.decode(header)
         if seen.number <= self.head.number:
             raise NotFinal("old", f"block {seen.number} is not after block {self.head.number}")
-        epoch, known = (epoch_of(number, self._parameters) for number in (seen.number, self.head.number + 1))
+        epoch, known = (epoch_of(number, self.parameters) for number in (seen.number, self.head.number + 1))
         if epoch != known:
             raise NotFinal("epoch", f"block {seen.number} is of epoch {epoch}; the known set is that of epoch {known}")
         try:

@@ -6,7 +6,10 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
+from typing import Final
 
+from l1.commands import Command, Refused, run
 from l1.consensus.machine import apply
 from l1.modelcheck.explorer import explore
 from l1.modelcheck.invariants import INVARIANTS
@@ -14,30 +17,47 @@ from l1.modelcheck.mutations import MUTATIONS
 from l1.modelcheck.trace import trace
 from l1.modelcheck.world import Bounds, BoundsError
 
+_EXAMPLES = """\
+example:
+  python -m l1.modelcheck                                three honest delegates and a faulty one, three rounds
+  python -m l1.modelcheck --rounds 4 --json              one round more, the result as JSON (minutes)
+  python -m l1.modelcheck --mutation reference-rule      a machine with a rule broken, and the run that shows it
+
+The exit status is 1 when an invariant is violated, 2 for bounds that make no model, 0 else.
+"""
+
+
+MAX_ROUNDS: Final = 8
+"""More rounds of any delegates are never explored to the end."""
+
+
+def _rounds(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_ROUNDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to {MAX_ROUNDS}: every round takes far longer")
+    return int(text)
+
 
 def _powers(text: str) -> tuple[int, ...]:
-    return tuple(int(each) for each in text.split(",") if each)
+    parts = [each for each in text.split(",") if each]
+    if not all(each.isdecimal() and len(each) < 6 for each in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} are no powers: write numbers with commas between, such as 1,1,2")
+    return tuple(int(each) for each in parts)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m l1.modelcheck", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="number of rounds, from round 0 (default 3)")
-    parser.add_argument("--honest", type=_powers, default=(1, 1, 1), help="powers of honest delegates (default 1,1,1)")
-    parser.add_argument("--faulty", type=_powers, default=(1,), help="powers of faulty delegates (default 1)")
-    parser.add_argument("--mutation", choices=sorted(MUTATIONS), help="explore the machine with this rule broken")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser
+def _options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--rounds", type=_rounds, default=3, help="number of rounds, from round 0 (default 3)")
+    add("--honest", type=_powers, default=(1, 1, 1), help="powers of honest delegates (default 1,1,1)")
+    add("--faulty", type=_powers, default=(1,), help="powers of faulty delegates (default 1)")
+    add("--mutation", choices=sorted(MUTATIONS), help="explore the machine with this rule broken")
 
 
-def main() -> int:
-    """Explore; exit with 1 for a violation, 2 for bounds that make no model."""
-    parser = _parser()
-    chosen = parser.parse_args()
+def _check(chosen: argparse.Namespace) -> int:
     protocol = MUTATIONS[chosen.mutation].protocol if chosen.mutation else apply
     try:
         bounds = Bounds(chosen.honest, chosen.faulty, chosen.rounds)
     except BoundsError as error:
-        parser.error(str(error))
+        raise Refused(str(error)) from error
     began = time.process_time()
     explorer, report = explore(protocol, bounds)
     found = {
@@ -74,6 +94,17 @@ def _print(found: dict[str, object]) -> None:
         print(f"\nviolated: {each['invariant']}: {each['says']}\n  found: {each['found']}")
         print("".join(f"  {at:3}. {line}\n" for at, line in enumerate(each["trace"], 1)), end="")
     print("no violation" if not violations else f"\n{len(violations)} violated")
+
+
+MODELCHECK: Final = Command(
+    _options, _check, "Explore the consensus of one height, and say what is violated, with a run to it.", _EXAMPLES
+)
+"""`modelcheck`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Explore; exit with 1 for a violation, 2 for bounds that make no model."""
+    return run("modelcheck", sys.argv[1:] if arguments is None else arguments, "python -m l1.modelcheck")
 
 
 if __name__ == "__main__":

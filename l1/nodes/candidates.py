@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 
 from l1.chain.blockchain import Blockchain
 from l1.consensus.delegates import DelegateSet
 from l1.consensus.driver import MAX_PROPOSALS, ROUND_WINDOW
-from l1.consensus.log import Entry, Held, Proposed
 from l1.consensus.messages import Proposal
 from l1.consensus.parameters import Parameters
 from l1.consensus.schedule import proposer_index
@@ -23,22 +22,22 @@ log = logging.getLogger(__name__)
 class Candidates:
     """The candidates of one height after the other."""
 
-    def __init__(self, chain: Blockchain, delegates: DelegateSet, parameters: Parameters) -> None:
+    def __init__(self, chain: Blockchain, parameters: Parameters) -> None:
         self._chain = chain
-        self._delegates = delegates
+        self._delegates: DelegateSet
         self._parameters = parameters
         self._executed: dict[bytes, _native.ExecutedBlock | None] = {}
         self._tried: dict[int, set[bytes]] = {}
         self._seen_at: dict[bytes, int] = {}
-        self.bodies: dict[bytes, bytes] = {}
-        """Blocks by hash, encoded: what a peer may ask for."""
+        self._ever: set[bytes] = set()
 
-    def start_height(self, entries: Iterable[Entry]) -> None:
-        """Forget all but the blocks that the log kept of the height."""
+    def start_height(self, delegates: DelegateSet) -> None:
+        """Forget all: a height begins, which this set decides."""
+        self._delegates = delegates
         self._executed.clear()
         self._tried.clear()
         self._seen_at.clear()
-        self.bodies = {each.block_hash: each.block for each in entries if isinstance(each, Held | Proposed)}
+        self._ever.clear()
 
     def seen(self, block_hash: bytes, now: int) -> None:
         """A proposal of the block came at this time, ms."""
@@ -70,12 +69,22 @@ class Candidates:
         """Take a block that this node has built."""
         self._executed[executed.block.hash] = executed
 
+    def tried(self, block_hash: bytes) -> bool:
+        """Whether the block was executed at this height, valid or not."""
+        return block_hash in self._ever
+
+    def keep(self, held: Callable[[bytes], bool]) -> None:
+        """Let go of executed blocks that nobody holds any more; whoever needs one again has it executed again."""
+        for block_hash in [each for each in self._executed if not held(each)]:
+            del self._executed[block_hash]
+
     def executed(self, block_hash: bytes) -> _native.ExecutedBlock | None:
         """A block that may follow the head, executed."""
         return self._executed.get(block_hash)
 
     async def may_follow(self, block: _native.Block) -> bool:
         """Whether a block may follow the head. Raises BlockRefused `body`: the sender changed it."""
+        self._ever.add(block.hash)
         if block.hash not in self._executed:
             try:
                 self._executed[block.hash] = await asyncio.to_thread(execute, self._chain, block, self._delegates)

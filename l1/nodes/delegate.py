@@ -22,33 +22,32 @@ from pathlib import Path
 from typing import Final
 
 from l1.chain.blockchain import Blockchain, StoredBlock
-from l1.chain.genesis_delegates import delegate_set
+from l1.chain.duties import DutyUndone
 from l1.chain.mempool import Mempool
-from l1.chain.producer import MAX_OFFERED, build_block
 from l1.consensus import effects
 from l1.consensus.certificate import CertificateError, check, footer, from_footer
 from l1.consensus.driver import Driver
-from l1.consensus.messages import Certificate, Message, Proposal, Vote, domain_of, encode
+from l1.consensus.messages import Certificate, Proposal, Vote, domain_of
 from l1.consensus.parameters import Parameters
 from l1.nodes.candidates import Candidates
 from l1.nodes.convictions import Convictions
+from l1.nodes.gossip import Gossip
 from l1.nodes.inbox import Inbox, Item
 from l1.nodes.intake import Intake
 from l1.nodes.keys import DelegateKeys
-from l1.nodes.network import Network
+from l1.nodes.proposing import propose
+from l1.nodes.reporting import Reporter
 from l1.nodes.signatures import Signatures
+from l1.nodes.snapshots import SnapshotServer
 from l1.nodes.sync import Sync
 from l1.nodes.validation import BlockRefused, execute, read_block
 from l1.nodes.voting import VotingRight
-from l1.nodes.wire import Decided, GetBlock, Kind, Status, encode_get_block, encode_get_blocks, encode_status
+from l1.nodes.wire import Decided, GetBlock, Kind, encode_get_blocks
 from native import _native
 
-STATUS_MS: Final = 5_000
-"""A node says how far it is after each block, and at least this often: a peer that is silent for long is gone."""
 BATCH: Final = 512
 """Votes whose signatures are checked together."""
-SHELF: Final = 2_048
-"""Messages of the present height, the newest, that are kept for peers that come late: fewer than one may send at once."""
+_AHEAD: Final = 2_048  # messages of the next height that are kept until it begins
 
 log = logging.getLogger(__name__)
 
@@ -77,43 +76,45 @@ class Delegate:
     ) -> None:
         """Raises WalError when the log of votes cannot be used.
 
-        `network` must be set before `run`.
+        `gossip.network` must be set before `run`.
         """
         self._chain = chain
         self._mempool = mempool
         self._keys = keys
         self._settings = settings
         self._timing = settings.parameters.timing
-        self.delegates = delegate_set(chain.genesis.delegates)
-        """Who decides, in proposer order."""
+        self.delegates = chain.delegates_at(chain.head_number + 1)
+        """Who decides the present height, in proposer order."""
         genesis = chain.block(0)
         assert genesis is not None, "a chain has a block 0"
         self.domain = domain_of(chain.chain_id, genesis.block.hash)
         """What every signature of the chain binds."""
-        self.network: Network
-        """The connections; set once."""
-        self.convictions = Convictions(settings.data_dir, self.delegates)
+        self.gossip = Gossip(chain, self._timing.resend or self._timing.interval)
+        """What it says to its peers."""
+        self.convictions = Convictions(settings.data_dir)
         """Who contradicted himself."""
         self.refused: Counter[str] = Counter()
         """Messages with a good signature that the rules do not take, by reason."""
         self._address = None if keys is None else keys.address
+        self._key = b"" if keys is None else keys.voting.public_key().to_bytes()
+        self._reporter = None if keys is None else Reporter(chain, mempool, keys)
         self._signatures = Signatures(self.domain)
+        self._driver = Driver(settings.parameters, None, self._signatures.certify)
         self._inbox = Inbox()
         self._sync = Sync()
-        self._candidates = Candidates(chain, self.delegates, settings.parameters)
-        self.intake = Intake(self, chain, mempool, self._inbox, self._timing.resend or self._timing.interval)
+        self._candidates = Candidates(chain, settings.parameters)
+        self.snapshots = SnapshotServer(chain, settings.parameters)
+        """What answers who begins at a snapshot."""
+        self.intake = Intake(self, self.gossip, chain, mempool, self._inbox)
         """What takes the network's frames."""
-        self._voting = VotingRight(settings.data_dir, self.domain, self._address, self.delegates)
+        self._voting = VotingRight(settings.data_dir, self.domain, self._address)
         self._effects: deque[effects.Effect] = deque()
         self._timers: list[tuple[int, int, effects.SetTimer]] = []
         self._order = itertools.count()
         self._building: effects.Build | None = None
-        self._ahead: deque[Item] = deque(maxlen=16 * len(self.delegates))
+        self._ahead: deque[Item] = deque(maxlen=_AHEAD)
         self._wanted: set[bytes] = set()
         self._proposed_at = _now() - self._timing.interval
-        self._status_due = 0
-        self.shelf: dict[bytes, Item] = {}
-        """Messages of the present height that were taken."""
 
     @property
     def height(self) -> int:
@@ -127,8 +128,11 @@ class Delegate:
 
     @property
     def votes(self) -> bool:
-        """Whether it may vote at the present height."""
-        return self._voting.at(self.height)
+        """Whether it may vote at the present height: it has a seat, with its own key, and a log that reaches back."""
+        if self._address is None or not self._voting.at(self.height):
+            return False
+        index = self.delegates.index_of(self._address)
+        return index is not None and self.delegates.members[index].key == self._key
 
     def wake(self) -> None:
         """Say that the mempool, or what is known of a peer, changed."""
@@ -145,6 +149,9 @@ class Delegate:
             When the log cannot be written.
         """
         self._start_height()
+        if self._reporter is not None:
+            for each in self.convictions.stored():
+                self._reporter.add(each)
         try:
             while True:
                 await self._step()
@@ -157,11 +164,12 @@ class Delegate:
             return
         first = self._settings.vote_from
         if first is None:
-            first = self._voting.first_vote(self._chain.head_number, [each.head for each in self.intake.told])
+            told = [each.head for each in self.intake.told]
+            first = self._voting.first_vote(self._chain.head_number, told, self.delegates)
         if first is None:
             return
         await asyncio.to_thread(self._voting.begin, first)
-        again = list(self.shelf.values())
+        again = list(self.gossip.shelf.values())
         self._start_height()
         for item in again:
             self._inbox.again(item)
@@ -172,11 +180,13 @@ class Delegate:
         self._effects.clear()
         self._timers.clear()
         self._wanted.clear()
-        self.shelf.clear()
+        self.gossip.shelf.clear()
         self._building = None
         height, now = self.height, _now()
+        self.delegates = self._chain.delegates_at(height)
+        self.gossip.network.delegates = frozenset(each.address for each in self.delegates.members)
         entries = self._voting.entries(height)
-        self._candidates.start_height(entries)
+        self._candidates.start_height(self.delegates)
         address = self._address if self.votes else None
         self._driver = Driver(self._settings.parameters, address, self._signatures.certify)
         self._effects.extend(self._driver.start_height(height, self.delegates, self._proposed_at, now, entries))
@@ -206,7 +216,7 @@ class Delegate:
         """Until something comes in, or is due."""
         if self._effects or self._inbox:
             return
-        due = [self._status_due]
+        due = [self.gossip.status_due]
         due += [self._timers[0][0]] if self._timers else []
         due += [self._build_due(self._building)] if self._building is not None else []
         look = self._sync.next_look(_now())
@@ -221,20 +231,12 @@ class Delegate:
         silent = self._sync.overdue(now)
         if silent is not None:
             silent.head = self._chain.head_number
-            self.network.refuse(silent, "unanswered", "it says it has blocks, and does not send them")
-        question = self._sync.question(self.network.peers, self._chain.head_number, now)
+            self.gossip.network.refuse(silent, "unanswered", "it says it has blocks, and does not send them")
+        question = self._sync.question(self.gossip.network.peers, self._chain.head_number, now)
         if question is not None:
             question.peer.send(Kind.GET_BLOCKS, encode_get_blocks(question.asked))
-        if now >= self._status_due:
-            self._tell()
-
-    def _tell(self) -> None:
-        self._status_due = _now() + STATUS_MS
-        self.network.broadcast(Kind.STATUS, encode_status(self.status()))
-
-    def status(self) -> Status:
-        """How far this chain goes."""
-        return Status(self._chain.head_number, self._chain.head_hash)
+        if now >= self.gossip.status_due:
+            self.gossip.tell(now)
 
     # --- what comes in ---
 
@@ -253,9 +255,9 @@ class Delegate:
                 case Proposal() | Certificate() if self._is_now(item):
                     await self._on_message(item, item.content)
         except BlockRefused as error:
-            self._refuse(item, error.reason, error.args[1])
+            self.gossip.refuse(item, error.reason, error.args[1])
         except CertificateError as error:
-            self._refuse(item, "certificate" if isinstance(item.content, list) else "signature", error.args[1])
+            self.gossip.refuse(item, "certificate" if isinstance(item.content, list) else "signature", error.args[1])
 
     def _is_now(self, item: Item) -> bool:
         """Whether a message is of this height; one of the next is kept until then, others are of no use."""
@@ -269,7 +271,7 @@ class Delegate:
         held = await asyncio.to_thread(self._signatures.check, [_vote(each) for each in now], self.delegates)
         for item, holds in zip(now, held, strict=True):
             if not holds:
-                self._refuse(item, "signature", "the vote is not signed by the delegate that it names")
+                self.gossip.refuse(item, "signature", "the vote is not signed by the delegate that it names")
                 continue
             self._hand_over(item, self._driver.on_vote(_vote(item), _now()))
 
@@ -279,7 +281,7 @@ class Delegate:
             self._hand_over(item, self._driver.on_certificate(message, _now()))
             return
         if not await asyncio.to_thread(self._signatures.check_proposal, message, self.delegates):
-            self._refuse(item, "signature", "the proposal is not signed by the delegate that it names")
+            self.gossip.refuse(item, "signature", "the proposal is not signed by the delegate that it names")
             return
         if message.proof is not None:
             await asyncio.to_thread(check, message.proof, self.delegates, self.domain)
@@ -290,26 +292,26 @@ class Delegate:
             log.info("a proposal of delegate %d is not taken: %s", message.delegate, reason)
             return
         self._candidates.seen(block.hash, arrived)
-        valid = await self._candidates.may_follow(block)
-        self._candidates.bodies[block.hash] = message.block
+        # A block that the driver does not keep is not executed either: it is asked for when its round comes.
+        valid = self._driver.wants_block(message) and await self._candidates.may_follow(block)
         self._hand_over(item, self._driver.on_proposal(message, _now(), valid=valid))
+        self._candidates.keep(lambda block_hash: self._driver.block(block_hash) is not None)
 
     async def _on_block(self, item: Item, raw: bytes) -> None:
         block = read_block(raw)
         if block.hash not in self._wanted:
-            if block.hash not in self._candidates.bodies:
-                self._refuse(item, "unasked", "a block that nobody asked for")
+            if not self._candidates.tried(block.hash):
+                self.gossip.refuse(item, "unasked", "a block that nobody asked for")
             return
         valid = await self._candidates.may_follow(block)
         self._wanted.discard(block.hash)
-        self._candidates.bodies[block.hash] = raw
         self._effects.extend(self._driver.on_block(block.hash, raw, _now(), valid=valid))
 
     async def _on_blocks(self, item: Item, blocks: Sequence[Decided]) -> None:
         """Decided blocks that were asked for: each is checked by its certificate, executed and committed."""
         peer = item.peer
         if peer is None or self._sync.answered(peer) is None:
-            self._refuse(item, "unasked", "blocks that nobody asked for")
+            self.gossip.refuse(item, "unasked", "blocks that nobody asked for")
             return
         before = self._chain.head_number
         try:
@@ -319,10 +321,10 @@ class Delegate:
             if self._chain.head_number > before:
                 self._proposed_at = _now() - self._timing.interval
                 self._start_height()
-                self._tell()
+                self.gossip.tell(_now())
             elif peer.head > self._chain.head_number:
                 peer.head = self._chain.head_number
-                self._refuse(item, "unanswered", "it says it has blocks, and does not send them")
+                self.gossip.refuse(item, "unanswered", "it says it has blocks, and does not send them")
 
     async def _append(self, decided: Decided) -> None:
         block = read_block(decided.block)
@@ -330,10 +332,12 @@ class Delegate:
             return
         if block.number != self.height:
             raise BlockRefused("body", f"block {block.number} where {self.height} was asked for")
+        # One answer may go on from one epoch into the next.
+        delegates = self._chain.delegates_at(block.number)
         certificate = from_footer(decided.footer, block.number, block.hash)
-        await asyncio.to_thread(check, certificate, self.delegates, self.domain)
+        await asyncio.to_thread(check, certificate, delegates, self.domain)
         try:
-            executed = await asyncio.to_thread(execute, self._chain, block, self.delegates)
+            executed = await asyncio.to_thread(execute, self._chain, block, delegates)
         except BlockRefused as error:
             if error.reason == "body":
                 raise
@@ -347,21 +351,11 @@ class Delegate:
         """Carry out what a message leads to, and send it on, unless it is of no use to anybody."""
         self._effects.extend(wanted)
         useless = any(isinstance(each, effects.Refused) for each in wanted)
-        known = any(isinstance(each, effects.Convict) and self.convictions.knows(each) for each in wanted)
+        convicts = [each for each in wanted if isinstance(each, effects.Convict)]
+        known = any(self.convictions.knows(each, self.delegates) for each in convicts)
         if not useless and not known:
-            self.pass_on(item)
-
-    def pass_on(self, item: Item) -> None:
-        """Send a message of the present height to all but its sender, and keep it for those that come late."""
-        self.intake.seen.mark(item.raw)
-        self.shelf[item.raw] = item
-        while len(self.shelf) > SHELF:
-            del self.shelf[next(iter(self.shelf))]
-        self.network.broadcast(item.kind, item.raw, but=item.peer)
-
-    def _refuse(self, item: Item, reason: str, text: str) -> None:
-        if item.peer is not None:
-            self.network.refuse(item.peer, reason, text)
+            content = item.content
+            self.gossip.pass_on(item, keep=not isinstance(content, Proposal) or self._driver.wants_block(content))
 
     # --- what the driver wants ---
 
@@ -372,7 +366,7 @@ class Delegate:
             case effects.SignVote() | effects.SignProposal():
                 await self._sign(effect)
             case effects.Send(message=message):
-                self.pass_on(_own(message))
+                self.gossip.send(message)
             case effects.Build():
                 self._building = effect
             case effects.SetTimer():
@@ -382,9 +376,14 @@ class Delegate:
             case effects.Decided():
                 await self._decide(effect)
             case effects.Convict():
-                self.convictions.add(effect)
+                self._convict(effect)
             case effects.Refused(reason=reason):
                 self.refused[reason] += 1
+
+    def _convict(self, effect: effects.Convict) -> None:
+        conviction = self.convictions.add(effect, self.delegates)
+        if conviction is not None and self._reporter is not None:
+            self._reporter.add(conviction)
 
     async def _sign(self, effect: effects.SignVote | effects.SignProposal) -> None:
         assert self._keys is not None, "who has no keys casts nothing"
@@ -393,13 +392,12 @@ class Delegate:
         if isinstance(message, Vote):
             vote = message._replace(signature=signature)
             self._signatures.made(vote)
-            self.pass_on(_own(vote))
+            self.gossip.send(vote)
             self._effects.extend(self._driver.on_vote(vote, _now()))
         else:
             proposal = message._replace(signature=signature)
             self._candidates.seen(proposal.block_hash, _now())
-            self._candidates.bodies[proposal.block_hash] = proposal.block
-            self.pass_on(_own(proposal))
+            self.gossip.send(proposal)
             self._effects.extend(self._driver.on_proposal(proposal, _now(), valid=True))
 
     def _build_due(self, build: effects.Build) -> int:
@@ -408,27 +406,24 @@ class Delegate:
 
     async def _build(self, build: effects.Build) -> None:
         self._building = None
-        assert self._address is not None, "who has no keys builds nothing"
-        offered = self._mempool.executable(self._chain.next_base_fee, MAX_OFFERED)
-        executed = await asyncio.to_thread(
-            build_block, self._chain, offered, self._address, int(time.time()), self.delegates.root()
-        )
-        for transaction, outcome in zip(offered, executed.outcomes, strict=True):
-            if outcome:
-                log.info("transaction 0x%s is dropped: %s", transaction.hash.hex(), outcome)
-                self._mempool.remove(transaction.hash)
+        assert self._keys is not None, "who has no keys builds nothing"
+        try:
+            executed = await propose(self._chain, self._mempool, self._keys)
+        except DutyUndone as error:
+            log.critical("this delegate cannot propose block %d: %s", build.height, error)
+            return
         block = executed.block
         self._candidates.built(executed)
         self._effects.extend(self._driver.on_built(build.height, build.round, block.hash, block.encoded, _now()))
 
     async def _fetch(self, fetch: effects.Fetch) -> None:
-        raw = self._candidates.bodies.get(fetch.block_hash)
-        if raw is not None:
-            valid = await self._candidates.may_follow(read_block(raw))
-            self._effects.extend(self._driver.on_block(fetch.block_hash, raw, _now(), valid=valid))
+        executed = self._candidates.executed(fetch.block_hash)
+        if executed is not None:
+            raw = executed.block.encoded
+            self._effects.extend(self._driver.on_block(fetch.block_hash, raw, _now(), valid=True))
             return
         self._wanted.add(fetch.block_hash)
-        self.network.broadcast(Kind.GET_BLOCK, encode_get_block(GetBlock(fetch.height, fetch.block_hash)))
+        self.gossip.ask_for(GetBlock(fetch.height, fetch.block_hash))
 
     async def _decide(self, decided: effects.Decided) -> None:
         if decided.height != self.height:
@@ -441,7 +436,7 @@ class Delegate:
         await self._commit(executed, decided.certificate)
         self._proposed_at = _now() - self._timing.interval if began is None else began
         self._start_height()
-        self._tell()
+        self.gossip.tell(_now())
 
     async def _commit(self, executed: _native.ExecutedBlock, certificate: Certificate) -> None:
         commit = asyncio.ensure_future(self._commit_whole(executed, certificate))
@@ -456,11 +451,13 @@ class Delegate:
         await asyncio.to_thread(self._voting.decided, stored.block.number)
         self._mempool.advance(stored.block.transactions, self._chain.view(stored.block.number))
         self._chain.announce(stored)
+        if self._reporter is not None:
+            self._reporter.look()
         return stored
 
     def candidate(self, block_hash: bytes) -> bytes | None:
         """A block of the present height, encoded."""
-        return self._candidates.bodies.get(block_hash)
+        return self._driver.block(block_hash)
 
     def decided_block(self, number: int) -> Decided | None:
         """A block of the chain with its footer, for a peer that is behind."""
@@ -476,12 +473,6 @@ def _height(item: Item) -> int:
 def _vote(item: Item) -> Vote:
     assert isinstance(item.content, Vote)
     return item.content
-
-
-def _own(message: Message) -> Item:
-    assert isinstance(message, Vote | Proposal | Certificate), "decisions are blocks with footers here"
-    kind = Kind.BLOCK_MESSAGE if isinstance(message, Proposal) else Kind.VOTE
-    return Item(None, kind, encode(message), message)
 
 
 def _now() -> int:

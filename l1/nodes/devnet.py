@@ -18,14 +18,15 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from l1.chain.blockchain import Blockchain, StoredBlock
-from l1.chain.genesis_delegates import delegate_set
+from l1.chain.duties import DutyUndone
 from l1.chain.mempool import Mempool
-from l1.chain.producer import MAX_OFFERED, ProducerSettings, build_block
+from l1.chain.producer import ProducerSettings
 from l1.consensus import effects
 from l1.consensus.driver import Driver
 from l1.consensus.messages import Certificate, Message, Proposal, Vote, domain_of
 from l1.consensus.parameters import DEVNET, Parameters
 from l1.nodes.keys import DelegateKeys, held
+from l1.nodes.proposing import propose
 from l1.nodes.signatures import Signatures
 from native import _native
 
@@ -50,10 +51,9 @@ class Devnet:
         self._chain = chain
         self._mempool = mempool
         self._keys = tuple(keys)
-        self._parameters = _parameters(settings)
+        self._parameters = _parameters(settings, chain)
         self._idle_ms = self._parameters.timing.idle
-        self._delegates = delegate_set(chain.genesis.delegates)
-        self._root = self._delegates.root()
+        self._delegates = chain.delegates_at(chain.head_number + 1)
         genesis = chain.block(0)
         assert genesis is not None, "a chain has a block 0"
         self._domain = domain_of(chain.chain_id, genesis.block.hash)
@@ -95,6 +95,7 @@ class Devnet:
         self._building.clear()
         self._built.clear()
         height, now = self._chain.head_number + 1, _now()
+        self._delegates = self._chain.delegates_at(height)
         for index, driver in enumerate(self._drivers):
             self._follow(index, driver.start_height(height, self._delegates, self._proposed_at, now))
 
@@ -133,13 +134,11 @@ class Devnet:
     async def _build(self, index: int, build: effects.Build) -> None:
         now = _now()
         self._work.clear()
-        offered = self._mempool.executable(self._chain.next_base_fee, MAX_OFFERED)
-        beneficiary = self._keys[index].address
-        executed = await asyncio.to_thread(build_block, self._chain, offered, beneficiary, int(time.time()), self._root)
-        for transaction, outcome in zip(offered, executed.outcomes, strict=True):
-            if outcome:
-                log.info("transaction dropped", extra={"hash": transaction.hash.hex(), "reason": outcome})
-                self._mempool.remove(transaction.hash)
+        try:
+            executed = await propose(self._chain, self._mempool, self._keys[index])
+        except DutyUndone as error:
+            log.critical("a delegate cannot propose", extra={"height": build.height, "reason": str(error)})
+            return
         if not executed.block.transactions and not self._is_idle_over():
             self._building.append((index, build))
             return
@@ -201,14 +200,16 @@ class Devnet:
         return stored
 
 
-def _parameters(settings: ProducerSettings) -> Parameters:
-    """DEVNET with the node's block times."""
+def _parameters(settings: ProducerSettings, chain: Blockchain) -> Parameters:
+    """DEVNET with the node's block times, which are its own affair, and the chain's epochs."""
+    rules = chain.genesis.consensus
     timing = replace(
         DEVNET.timing,
         interval=max(1, round(settings.min_interval * 1000)),
         idle=round(settings.idle_interval * 1000),
     )
-    return replace(DEVNET, timing=timing)
+    epoch = DEVNET.blocks_per_epoch if rules is None else rules.blocks_per_epoch
+    return replace(DEVNET, timing=timing, blocks_per_epoch=epoch)
 
 
 def _now() -> int:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from l1.chain.blockchain import Blockchain
 from l1.chain.mempool import Mempool, MempoolRefused
 from l1.consensus.messages import Certificate, Proposal, Vote, decode
+from l1.nodes.gossip import Gossip
 from l1.nodes.inbox import Content, Inbox, Item
-from l1.nodes.peers import Allowance, Peer, SeenCache
+from l1.nodes.peers import Allowance, Peer
+from l1.nodes.snapshots import QUESTIONS, unasked
 from l1.nodes.wire import (
     LIMITS,
     RANGE_BYTES,
@@ -41,20 +43,16 @@ QUESTIONS_PER_SECOND = 16.0
 class Intake:
     """Takes the network's frames for one delegate."""
 
-    def __init__(self, delegate: Delegate, chain: Blockchain, mempool: Mempool, inbox: Inbox, resend_ms: int) -> None:
-        """`resend_ms`: how often an author sends a message again that did not get through."""
+    def __init__(self, delegate: Delegate, gossip: Gossip, chain: Blockchain, mempool: Mempool, inbox: Inbox) -> None:
         self._delegate = delegate
+        self._gossip = gossip
         self._chain = chain
         self._mempool = mempool
         self._inbox = inbox
         self._questions: dict[Peer, Allowance] = {}
         self._told: set[Peer] = set()
-        # What its author sends again is to go round again, but no more often than that: where messages take longer to
-        # go round than they are remembered, each node sends each of them on once in this time, until the height is over.
-        self.seen = SeenCache(0.9 * resend_ms / 1000)
-        """What went round a moment ago."""
         self._source: Peer | None = None
-        mempool.subscribe(self._gossip)
+        mempool.subscribe(self._tell_of)
 
     @property
     def told(self) -> list[Peer]:
@@ -63,7 +61,7 @@ class Intake:
 
     def joined(self, peer: Peer) -> None:
         """Say how far this node is, and what waits."""
-        peer.send(Kind.STATUS, encode_status(self._delegate.status()))
+        peer.send(Kind.STATUS, encode_status(self._gossip.status()))
         for waiting in self._mempool.executable(0, OFFERED):
             peer.send(Kind.TRANSACTION, waiting.encoded)
 
@@ -77,7 +75,7 @@ class Intake:
         """Take a frame. Raises WireError and MessageError."""
         match kind:
             case Kind.VOTE | Kind.BLOCK_MESSAGE:
-                if not self.seen.recent(body):
+                if not self._gossip.seen.recent(body):
                     await self._inbox.put(Item(peer, kind, body, _message(kind, body)))
             case Kind.TRANSACTION:
                 self._on_transaction(peer, body)
@@ -93,11 +91,16 @@ class Intake:
                     peer.send(Kind.BLOCK, found)
             case Kind.BLOCK:
                 await self._inbox.put(Item(peer, kind, body, body))
+            case _ if kind in QUESTIONS:
+                if self._may_ask(peer):
+                    peer.send(*await self._delegate.snapshots.answer(kind, body))
+            case _:
+                raise unasked(kind)
 
     def _on_transaction(self, peer: Peer, raw: bytes) -> None:
-        if self.seen.recent(raw):
+        if self._gossip.seen.recent(raw):
             return
-        self.seen.mark(raw)
+        self._gossip.seen.mark(raw)
         self._source = peer
         try:
             transaction = _native.Transaction.decode(raw)
@@ -111,17 +114,18 @@ class Intake:
             self._source = None
         self._delegate.wake()
 
-    def _gossip(self, transaction: _native.Transaction) -> None:
+    def _tell_of(self, transaction: _native.Transaction) -> None:
         """Tell the others of a transaction that the mempool took, from a peer or from this node's users."""
-        self.seen.mark(transaction.encoded)
-        self._delegate.network.broadcast(Kind.TRANSACTION, transaction.encoded, but=self._source)
+        self._gossip.seen.mark(transaction.encoded)
+        self._gossip.network.broadcast(Kind.TRANSACTION, transaction.encoded, but=self._source)
 
     def _on_status(self, peer: Peer, body: bytes) -> None:
-        peer.head = decode_status(body).head
+        told = decode_status(body)
+        peer.head, peer.first = told.head, told.first
         if peer not in self._told:
             self._told.add(peer)
             # What was said of this height before it came.
-            for item in self._delegate.shelf.values():
+            for item in self._gossip.shelf.values():
                 peer.send(item.kind, item.raw)
         self._delegate.wake()
 
@@ -142,7 +146,7 @@ class Intake:
         allowance = self._questions.setdefault(peer, Allowance(QUESTIONS_AT_ONCE, QUESTIONS_PER_SECOND))
         if allowance.take(1):
             return True
-        self._delegate.network.refuse(peer, "flood", f"more than {QUESTIONS_PER_SECOND:g} questions a second")
+        self._gossip.network.refuse(peer, "flood", f"more than {QUESTIONS_PER_SECOND:g} questions a second")
         return False
 
 

@@ -6,19 +6,18 @@ import json
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from coincurve import PrivateKey
 from eth_hash.auto import keccak
 
-from l1.chain.genesis import Genesis
 from l1.chain.genesis_delegates import GenesisDelegate
 from native import _native
 
 SEED_BYTES = 32
 DEVNET_POWER = 2_000_000 * 10**18
-"""Votes of each delegate of a devnet, rau: what IIP-53 asks of a candidate."""
+"""Self-stake of each delegate of a devnet, rau: its votes are above what IIP-53 asks of a candidate."""
 
 
 class KeysError(RuntimeError):
@@ -132,12 +131,6 @@ def devnet_keys(folder: Path, count: int) -> tuple[DelegateKeys, ...]:
     if len(seed) != SEED_BYTES:
         raise KeysError(f"{path} is no seed: 64 hex digits")
     return derive(seed, count)
-
-
-def with_devnet(genesis: Genesis, folder: Path, count: int) -> Genesis:
-    """The genesis with so many delegates of equal power, whose keys are those of `folder`. Raises KeysError."""
-    keys = devnet_keys(folder, count)
-    return replace(genesis, delegates=tuple(each.registration(DEVNET_POWER) for each in keys))
 
 
 def held(delegates: Sequence[GenesisDelegate], keys: Sequence[DelegateKeys]) -> None:

@@ -72,9 +72,10 @@ class Network:
     def __init__(
         self, identity: Identity, delegates: Collection[bytes], handler: Handler, settings: NetworkSettings
     ) -> None:
-        """`delegates` are the addresses that always have a place."""
+        """`delegates` are the addresses that always have a place, at first."""
         self._identity = identity
-        self._delegates = frozenset(delegates)
+        self.delegates = frozenset(delegates)
+        """Addresses that always have a place."""
         self._handler = handler
         self._settings = settings
         self._peers: dict[bytes, Peer] = {}
@@ -230,8 +231,8 @@ class Network:
             # When two dial each other at once, both keep the connection that the lower address has dialed.
             mine = min(self._identity.address, address) == self._identity.address
             return "duplicate" if known.dialed is mine and dialed is not mine else None
-        strangers = sum(each not in self._delegates for each in self._peers)
-        if address not in self._delegates and strangers >= self._settings.strangers:
+        strangers = sum(each not in self.delegates for each in self._peers)
+        if address not in self.delegates and strangers >= self._settings.strangers:
             return "crowded"
         return None
 

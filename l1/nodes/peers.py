@@ -19,6 +19,7 @@ PENALTIES: Final = {
     "signature": 25,
     "body": 50,
     "certificate": 100,
+    "snapshot": 100,
     "transaction": 10,
     "unasked": 25,
     "unanswered": 40,
@@ -116,6 +117,8 @@ class Peer:
         """What came from it and was not taken, by reason."""
         self.head = 0
         """The newest block that it says it has."""
+        self.first = 1
+        """The first block that it says it can be asked for."""
         self.closed = asyncio.Event()
         """Set when the connection is over."""
         self.why_closed = ""

@@ -51,7 +51,7 @@ class Sync:
 
     def question(self, peers: Iterable[Peer], head: int, now: int) -> Question | None:
         """What is to be asked now, if anything; it is open from then on."""
-        ahead = [each for each in peers if each.head > head]
+        ahead = [each for each in peers if each.first <= head + 1 <= each.head]
         if not ahead:
             self._behind_since = None
             return None

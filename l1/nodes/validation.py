@@ -13,6 +13,7 @@ import rlp
 from eth_hash.auto import keccak
 
 from l1.chain.blockchain import Blockchain
+from l1.chain.duties import DutyUndone, check_done, check_duties, duties
 from l1.consensus.delegates import DelegateSet
 from native import _native
 
@@ -43,18 +44,17 @@ def read_block(raw: bytes, block_hash: bytes | None = None) -> _native.Block:
 
 
 def check_header(block: _native.Block, parent: _native.Block, delegates: DelegateSet) -> None:
-    """Check what execution leaves to the producer. Raises BlockRefused `rules`.
+    """Check what execution leaves to the producer, but its duties. Raises BlockRefused `rules`.
 
     Parameters
     ----------
     delegates
-        The set that decides this block and, until elections change it, the next.
+        The set that decides this block.
     """
     wanted: dict[str, tuple[object, object]] = {
         "number": (block.number, parent.number + 1),
         "parentHash": (block.parent_hash.hex(), parent.hash.hex()),
         "mixHash": (block.prev_randao.hex(), parent.hash.hex()),
-        "extraData": (block.extra_data.hex(), delegates.root().hex()),
         "parentBeaconBlockRoot": (block.parent_beacon_block_root.hex(), bytes(32).hex()),
     }
     for name, (found, right) in wanted.items():
@@ -70,14 +70,18 @@ def execute(chain: Blockchain, block: _native.Block, delegates: DelegateSet) -> 
     """Check a block against the head and re-execute it; the head does not move. Raises BlockRefused."""
     try:
         check_header(block, chain.head.block, delegates)
-        return chain.import_block(block.encoded)
-    except (BlockRefused, _native.ExecutionRefused) as error:
+        due = duties(chain, block.beneficiary)
+        check_duties(block, due)
+        executed = chain.import_block(block.encoded)
+        check_done(executed, due)
+    except (BlockRefused, DutyUndone, _native.ExecutionRefused) as error:
         # Somebody may have put other transactions under an honest header: the header's hash still holds.
         if ordered_root([each.encoded for each in block.transactions]) != block.transactions_root:
             raise BlockRefused("body", "the transactions are not those that the header commits to") from error
         if isinstance(error, BlockRefused):
             raise
         raise BlockRefused("rules", str(error)) from error
+    return executed
 
 
 def ordered_root(items: Sequence[bytes]) -> bytes:

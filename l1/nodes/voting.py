@@ -21,22 +21,20 @@ log = logging.getLogger(__name__)
 class VotingRight:
     """One node's right to vote, and the log that it rests on. One thread at a time."""
 
-    def __init__(self, folder: Path, domain: bytes, address: bytes | None, delegates: DelegateSet) -> None:
+    def __init__(self, folder: Path, domain: bytes, address: bytes | None) -> None:
         """Open the log of votes in the folder, if there is one. Raises WalError.
 
         Parameters
         ----------
         address
-            The delegate's operator address; None for a node that only watches.
+            The operator address of a delegate, or of one who may be elected; None for a node that only watches.
         """
         self._path = folder / NAME
         self._domain = domain
-        self._delegates = delegates
-        self._index = None if address is None else delegates.index_of(address)
         self._address = address
         self._wal: WriteAheadLog | None = None
         self._first = 0
-        if self._index is not None and self._path.exists():
+        if address is not None and self._path.exists():
             self._open()
 
     def at(self, height: int) -> bool:
@@ -45,14 +43,14 @@ class VotingRight:
 
     @property
     def undecided(self) -> bool:
-        """Whether a delegate is here that does not know yet from where on it may vote."""
-        return self._wal is None and self._index is not None
+        """Whether somebody is here who may vote, and does not know yet from where on."""
+        return self._wal is None and self._address is not None
 
     def entries(self, height: int) -> list[Entry]:
         """What the log says of a height."""
         return [] if self._wal is None else self._wal.entries(height)
 
-    def first_vote(self, head: int, peers: Collection[int]) -> int | None:
+    def first_vote(self, head: int, peers: Collection[int], delegates: DelegateSet) -> int | None:
         """From which height on a delegate without a log may vote; None while that is not known.
 
         Parameters
@@ -61,9 +59,11 @@ class VotingRight:
             The newest block here.
         peers
             The newest block of each peer that has said so.
+        delegates
+            The set that decides the next block.
         """
-        assert self._index is not None, "only delegates vote"
-        alone = self._delegates.powers[self._index] >= self._delegates.quorum
+        index = None if self._address is None else delegates.index_of(self._address)
+        alone = index is not None and delegates.powers[index] >= delegates.quorum
         if not (peers or alone) or any(each > head for each in peers):
             return None
         return 1 if head == 0 else head + 2

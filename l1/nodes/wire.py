@@ -20,6 +20,18 @@ MAX_RANGE: Final = 64
 """Blocks that one answer holds at most."""
 RANGE_BYTES: Final = 2 << 20
 """An answer ends with the block that makes it this long."""
+MAX_HEADER_BYTES: Final = 1_024
+"""An encoded header; one of ours has some 600."""
+MAX_SET_BYTES: Final = 128 << 10
+"""An encoded delegate set of the most members that one may have (`consensus.delegates.MAX_DELEGATES`)."""
+MAX_EPOCHS: Final = 8
+"""Epochs that one answer tells of at most."""
+MAX_HEADERS: Final = 512
+"""Headers that one answer holds at most."""
+CHUNK_BYTES: Final = 1 << 20
+"""A part of a state, but the last, which is shorter or as long."""
+MAX_RECEIPT_BYTES: Final = 16 << 20
+"""Encoded receipts of a block: its gas limit bounds their logs, at 8 gas a byte."""
 _SMALL: Final = 1_024
 _LENGTH_BYTES: Final = 4
 _ROOM: Final = 4_096
@@ -45,6 +57,26 @@ class Kind(IntEnum):
     """Ask for a block of the height that is being decided."""
     BLOCK = 8
     """The answer."""
+    GET_CHECKPOINT = 9
+    """Ask for the header with a hash, and the delegates that it names (`snapshot_wire`, as all that follow)."""
+    CHECKPOINT = 10
+    """The answer."""
+    GET_EPOCHS = 11
+    """Ask for the last headers of epochs, what decided them, and the delegates that they name."""
+    EPOCHS = 12
+    """The answer."""
+    GET_SNAPSHOT = 13
+    """Ask for a block whose state can be had."""
+    SNAPSHOT = 14
+    """The answer."""
+    GET_HEADERS = 15
+    """Ask for headers."""
+    HEADERS = 16
+    """The answer."""
+    GET_CHUNK = 17
+    """Ask for a part of the state."""
+    CHUNK = 18
+    """The answer."""
 
 
 LIMITS: Final = {
@@ -56,6 +88,16 @@ LIMITS: Final = {
     Kind.BLOCKS: MAX_BLOCK_BYTES + RANGE_BYTES + _ROOM * MAX_RANGE,
     Kind.GET_BLOCK: _SMALL,
     Kind.BLOCK: MAX_BLOCK_BYTES + _ROOM,
+    Kind.GET_CHECKPOINT: _SMALL,
+    Kind.CHECKPOINT: MAX_SET_BYTES + MAX_HEADER_BYTES + _SMALL,
+    Kind.GET_EPOCHS: _SMALL,
+    Kind.EPOCHS: MAX_EPOCHS * (MAX_SET_BYTES + MAX_HEADER_BYTES + _ROOM),
+    Kind.GET_SNAPSHOT: _SMALL,
+    Kind.SNAPSHOT: MAX_BLOCK_BYTES + MAX_RECEIPT_BYTES + _ROOM,
+    Kind.GET_HEADERS: _SMALL,
+    Kind.HEADERS: MAX_HEADERS * MAX_HEADER_BYTES,
+    Kind.GET_CHUNK: _SMALL,
+    Kind.CHUNK: CHUNK_BYTES + _SMALL,
 }
 """The largest body of each kind, bytes."""
 
@@ -75,6 +117,8 @@ class Status(NamedTuple):
     """Number of its newest block."""
     hash: bytes
     """That block's hash."""
+    first: int = 1
+    """The first block that it can be asked for: a chain that began at a snapshot has none before it."""
 
 
 class GetBlocks(NamedTuple):
@@ -130,13 +174,13 @@ async def read_frame(reader: asyncio.StreamReader) -> tuple[Kind, bytes]:
 
 def encode_status(status: Status) -> bytes:
     """The body of STATUS."""
-    return bytes(rlp.encode([status.head, status.hash]))
+    return bytes(rlp.encode(list(status)))
 
 
 def decode_status(raw: bytes) -> Status:
     """Read a STATUS. Raises WireError."""
-    head, block_hash = _fields(raw, 2)
-    return Status(_number(head, MAX_HEIGHT), _hash(block_hash))
+    head, block_hash, first = fields_of(raw, 3)
+    return Status(number_of(head, MAX_HEIGHT), hash_of(block_hash), number_of(first, MAX_HEIGHT))
 
 
 def encode_get_blocks(asked: GetBlocks) -> bytes:
@@ -146,8 +190,8 @@ def encode_get_blocks(asked: GetBlocks) -> bytes:
 
 def decode_get_blocks(raw: bytes) -> GetBlocks:
     """Read a GET_BLOCKS. Raises WireError."""
-    first, most = _fields(raw, 2)
-    return GetBlocks(_number(first, MAX_HEIGHT), _number(most, MAX_RANGE))
+    first, most = fields_of(raw, 2)
+    return GetBlocks(number_of(first, MAX_HEIGHT), number_of(most, MAX_RANGE))
 
 
 def encode_get_block(asked: GetBlock) -> bytes:
@@ -157,8 +201,8 @@ def encode_get_block(asked: GetBlock) -> bytes:
 
 def decode_get_block(raw: bytes) -> GetBlock:
     """Read a GET_BLOCK. Raises WireError."""
-    height, block_hash = _fields(raw, 2)
-    return GetBlock(_number(height, MAX_HEIGHT), _hash(block_hash))
+    height, block_hash = fields_of(raw, 2)
+    return GetBlock(number_of(height, MAX_HEIGHT), hash_of(block_hash))
 
 
 def encode_blocks(blocks: Sequence[Decided]) -> bytes:
@@ -168,7 +212,7 @@ def encode_blocks(blocks: Sequence[Decided]) -> bytes:
 
 def decode_blocks(raw: bytes) -> list[Decided]:
     """Read a BLOCKS. Raises WireError."""
-    parts = _decode(raw)
+    parts = canonical(raw)
     if not isinstance(parts, list) or len(parts) > MAX_RANGE:
         raise WireError("malformed", f"not a list of at most {MAX_RANGE} blocks")
     found = []
@@ -181,27 +225,31 @@ def decode_blocks(raw: bytes) -> list[Decided]:
     return found
 
 
-def _decode(raw: bytes) -> object:
+def canonical(raw: bytes) -> object:
+    """What RLP in its one encoding says. Raises WireError."""
     try:
         return rlp.decode(raw, strict=True)
     except (rlp.DecodingError, RecursionError) as error:
         raise WireError("malformed", f"no canonical RLP: {error}") from error
 
 
-def _fields(raw: bytes, count: int) -> list[object]:
-    parts = _decode(raw)
+def fields_of(raw: bytes, count: int) -> list[object]:
+    """A list of so many fields. Raises WireError."""
+    parts = canonical(raw)
     if not isinstance(parts, list) or len(parts) != count:
         raise WireError("malformed", f"not a list of {count} fields")
     return parts
 
 
-def _number(value: object, most: int) -> int:
+def number_of(value: object, most: int) -> int:
+    """A number of 0 to `most`. Raises WireError."""
     if not isinstance(value, bytes) or len(value) > 8 or value[:1] == b"\0" or int.from_bytes(value) > most:
         raise WireError("malformed", "not a canonical number in its range")
     return int.from_bytes(value)
 
 
-def _hash(value: object) -> bytes:
+def hash_of(value: object) -> bytes:
+    """A hash, 32 bytes. Raises WireError."""
     if not isinstance(value, bytes) or len(value) != HASH_BYTES:
         raise WireError("malformed", f"not a hash of {HASH_BYTES} bytes")
     return value

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from l1.chain.blockchain import Blockchain, StoredBlock
+from l1.chain.duties import duties_of_nobody
 from l1.chain.mempool import Mempool, MempoolRefused
 from l1.chain.producer import MAX_OFFERED, build_block
 from l1.rpc.encoding import read_hash, read_quantity
@@ -96,6 +97,7 @@ class Backend:
         key = (self.chain.head_hash, self.mempool.version)
         if self._pending is None or self._pending[0] != key:
             offered = self.mempool.executable(self.chain.next_base_fee, MAX_OFFERED)
-            executed = build_block(self.chain, offered, self._beneficiary, int(time.time()))
+            due = duties_of_nobody(self.chain)
+            executed = build_block(self.chain, offered, self._beneficiary, int(time.time()), due)
             self._pending = (key, executed)
         return self._pending[1]

@@ -8,7 +8,7 @@ from l1.chain.blockchain import StoredBlock
 from l1.rpc.backend import PENDING, Backend
 from l1.rpc.encoding import Params, data, quantity, read_boolean, read_data, read_hash, read_quantity
 from l1.rpc.errors import SERVER_ERROR, RpcError, invalid_params
-from l1.rpc.objects import Json, block_object, receipt_objects, transaction_object
+from l1.rpc.objects import Json, block_object, receipt_object, receipt_objects, transaction_object
 
 MAX_FEE_HISTORY = 1_024
 SUGGESTED_TIP = 1_000_000_000
@@ -41,7 +41,7 @@ class BlockMethods:
     def get_transaction_count(self, values: list[Any]) -> str | None:
         """eth_getBlockTransactionCountByNumber and …ByHash"""
         stored = self._backend.stored(Params(values, 1).required(0))
-        return None if stored is None else quantity(len(stored.block.transactions))
+        return None if stored is None else quantity(stored.block.transaction_count)
 
     def get_block_receipts(self, values: list[Any]) -> list[Json] | None:
         """eth_getBlockReceipts"""
@@ -57,7 +57,7 @@ class BlockMethods:
         wanted = read_hash(Params(values, 1).required(0))
         if found := self._mined(wanted):
             stored, position = found
-            return transaction_object(stored.block.transactions[position], stored.block, position)
+            return transaction_object(stored.block.transaction(position), stored.block, position)
         waiting = self._backend.mempool.get(wanted)
         return None if waiting is None else transaction_object(waiting)
 
@@ -66,15 +66,15 @@ class BlockMethods:
         params = Params(values, 2)
         block, position = params.required(0), read_quantity(params.required(1), "index", 64)
         stored = self._backend.stored(block)
-        if stored is None or position >= len(stored.block.transactions):
+        if stored is None or position >= stored.block.transaction_count:
             return None
         pending = block == "pending"
-        return transaction_object(stored.block.transactions[position], stored.block, position, pending=pending)
+        return transaction_object(stored.block.transaction(position), stored.block, position, pending=pending)
 
     def get_receipt(self, values: list[Any]) -> Json | None:
         """eth_getTransactionReceipt"""
         found = self._mined(read_hash(Params(values, 1).required(0)))
-        return None if found is None else receipt_objects(found[0])[found[1]]
+        return None if found is None else receipt_object(*found)
 
     def send_raw_transaction(self, values: list[Any]) -> str:
         """eth_sendRawTransaction"""
@@ -109,7 +109,7 @@ class BlockMethods:
         following = self._backend.chain.block(last + 1)
         next_fee = self._backend.chain.next_base_fee if following is None else following.block.base_fee_per_gas
         history: Json = {
-            "oldestBlock": quantity(first),
+            "oldestBlock": quantity(blocks[0].block.number),
             "baseFeePerGas": [quantity(b.block.base_fee_per_gas) for b in blocks] + [quantity(next_fee)],
             "gasUsedRatio": [b.block.gas_used / b.block.gas_limit for b in blocks],
             "baseFeePerBlobGas": ["0x1"] * (len(blocks) + 1),

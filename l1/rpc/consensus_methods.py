@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from l1.chain.genesis_delegates import delegates_json
+from l1.chain.store import StoreError
 from l1.rpc.backend import PENDING, Backend
 from l1.rpc.encoding import Params, data, quantity
 from l1.rpc.errors import SERVER_ERROR, RpcError
@@ -26,6 +26,12 @@ class ConsensusMethods:
             "safe": quantity(finality.safe),
             "finalized": quantity(finality.finalized),
         }
+
+    def get_rules(self) -> str:
+        """`w3b_getRules`: the consensus rules in their canonical form, to which block 0's mixHash commits; empty where
+        the genesis has none."""
+        rules = self._backend.chain.genesis.consensus
+        return data(rules.encoded() if rules else b"")
 
     def get_header(self, values: list[Any]) -> str | None:
         """`w3b_getHeader(block)`: RLP of the header, whose keccak256 is the block's hash."""
@@ -52,7 +58,21 @@ class ConsensusMethods:
         }
 
     def get_delegates(self, values: list[Any]) -> list[Json]:
-        """`w3b_getDelegates(block)`: the set that decides the block after this one, in proposer order."""
-        if self._backend.resolve(Params(values, 1).required(0)) is None:
+        """`w3b_getDelegates(block)`: the set that decides the block after this one, in proposer order.
+
+        Empty on a chain that one producer makes.
+        """
+        chain = self._backend.chain
+        number = self._backend.resolve(Params(values, 1).required(0))
+        if number is None:
             raise RpcError(SERVER_ERROR, "header not found")
-        return [dict(each) for each in delegates_json(self._backend.chain.genesis.delegates)]
+        if not chain.genesis.delegates:
+            return []
+        try:
+            delegates = chain.delegates_at((chain.head_number if number == PENDING else number) + 1)
+        except StoreError as error:
+            raise RpcError(SERVER_ERROR, str(error)) from error
+        return [
+            {"address": data(each.address), "power": quantity(each.power), "blsKey": data(each.key)}
+            for each in delegates.members
+        ]

@@ -42,7 +42,7 @@ def block_object(stored: StoredBlock, *, full: bool, pending: bool = False) -> J
         "nonce": None if pending else "0x0000000000000000",
         "baseFeePerGas": quantity(block.base_fee_per_gas),
         "withdrawalsRoot": data(block.withdrawals_root),
-        "withdrawals": [],
+        "withdrawals": [_withdrawal_object(*each) for each in block.withdrawals],
         "blobGasUsed": "0x0",
         "excessBlobGas": "0x0",
         "parentBeaconBlockRoot": data(block.parent_beacon_block_root),
@@ -50,6 +50,15 @@ def block_object(stored: StoredBlock, *, full: bool, pending: bool = False) -> J
         "size": quantity(len(block.encoded)),
         "uncles": [],
         "transactions": transactions,
+    }
+
+
+def _withdrawal_object(index: int, validator_index: int, address: bytes, gwei: int) -> Json:
+    return {
+        "index": quantity(index),
+        "validatorIndex": quantity(validator_index),
+        "address": data(address),
+        "amount": quantity(gwei),
     }
 
 
@@ -107,59 +116,63 @@ def transaction_object(
 
 def receipt_objects(stored: StoredBlock) -> list[Json]:
     """The receipts of a block, in order."""
-    block = stored.block
-    objects: list[Json] = []
-    gas_before = log_index = 0
-    for position, (tx, receipt) in enumerate(zip(block.transactions, stored.receipts, strict=True)):
-        logs = _log_objects(block, tx, position, receipt, log_index)
-        objects.append(
-            {
-                "transactionHash": data(tx.hash),
-                "transactionIndex": quantity(position),
-                "blockHash": data(block.hash),
-                "blockNumber": quantity(block.number),
-                "from": data(tx.sender),
-                "to": None if tx.to is None else data(tx.to),
-                "cumulativeGasUsed": quantity(receipt.cumulative_gas_used),
-                "gasUsed": quantity(receipt.cumulative_gas_used - gas_before),
-                "effectiveGasPrice": quantity(tx.effective_gas_price(block.base_fee_per_gas)),
-                "contractAddress": data(contract_address(tx.sender, tx.nonce)) if tx.to is None else None,
-                "logs": logs,
-                "logsBloom": data(receipt.logs_bloom),
-                "type": quantity(tx.type),
-                "status": quantity(int(receipt.status)),
-            }
-        )
-        gas_before = receipt.cumulative_gas_used
-        log_index += len(logs)
-    return objects
+    return [receipt_object(stored, position) for position in range(len(stored.receipts))]
+
+
+def receipt_object(stored: StoredBlock, position: int) -> Json:
+    """One receipt of a block."""
+    block, tx, receipt = stored.block, stored.block.transaction(position), stored.receipts[position]
+    to = tx.to
+    return {
+        "transactionHash": data(tx.hash),
+        "transactionIndex": quantity(position),
+        "blockHash": data(block.hash),
+        "blockNumber": quantity(block.number),
+        "from": data(tx.sender),
+        "to": None if to is None else data(to),
+        "cumulativeGasUsed": quantity(receipt.cumulative_gas_used),
+        "gasUsed": quantity(receipt.gas_used),
+        "effectiveGasPrice": quantity(tx.effective_gas_price(block.base_fee_per_gas)),
+        "contractAddress": data(contract_address(tx.sender, tx.nonce)) if to is None else None,
+        "logs": _log_objects(block, tx, position, receipt),
+        "logsBloom": data(receipt.logs_bloom),
+        "type": quantity(tx.type),
+        "status": quantity(int(receipt.status)),
+    }
 
 
 def log_objects(stored: StoredBlock) -> list[Json]:
     """Every log of a block, in order."""
-    objects: list[Json] = []
-    for position, (tx, receipt) in enumerate(zip(stored.block.transactions, stored.receipts, strict=True)):
-        objects += _log_objects(stored.block, tx, position, receipt, len(objects))
-    return objects
+    block = stored.block
+    return [
+        log
+        for position, receipt in enumerate(stored.receipts)
+        for log in _log_objects(block, block.transaction(position), position, receipt)
+    ]
 
 
-def _log_objects(
-    block: _native.Block, tx: _native.Transaction, position: int, receipt: _native.Receipt, first: int
-) -> list[Json]:
+def _log_objects(block: _native.Block, tx: _native.Transaction, position: int, receipt: _native.Receipt) -> list[Json]:
+    logs = receipt.logs
+    if not logs:
+        return []
+    shared = {
+        "blockNumber": quantity(block.number),
+        "blockHash": data(block.hash),
+        "blockTimestamp": quantity(block.timestamp),
+        "transactionHash": data(tx.hash),
+        "transactionIndex": quantity(position),
+        "removed": False,
+    }
+    first = receipt.first_log_index
     return [
         {
             "address": data(address),
             "topics": [data(topic) for topic in topics],
             "data": data(payload),
-            "blockNumber": quantity(block.number),
-            "blockHash": data(block.hash),
-            "blockTimestamp": quantity(block.timestamp),
-            "transactionHash": data(tx.hash),
-            "transactionIndex": quantity(position),
             "logIndex": quantity(first + index),
-            "removed": False,
+            **shared,
         }
-        for index, (address, topics, payload) in enumerate(receipt.logs)
+        for index, (address, topics, payload) in enumerate(logs)
     ]
 
 

@@ -35,6 +35,9 @@ CLIENT_VERSION = "w3bstream-l1/0.1.0/revm-43/python"
 
 Method = Callable[[list[Any]], Any | Awaitable[Any]]
 
+# json.dumps makes an encoder for every call that names separators.
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
+
 log = logging.getLogger(__name__)
 
 
@@ -111,6 +114,7 @@ def methods_of(backend: Backend, limits: RpcLimits) -> dict[str, Method]:
         "eth_uninstallFilter": filters.uninstall,
         "txpool_status": constant(status),
         "w3b_finality": constant(consensus.finality),
+        "w3b_getRules": constant(consensus.get_rules),
         "w3b_getHeader": consensus.get_header,
         "w3b_getCertificate": consensus.get_certificate,
         "w3b_getDelegates": consensus.get_delegates,
@@ -252,4 +256,4 @@ def _spent(item: Any, message: str) -> dict[str, Any] | None:
 
 
 def _encode(response: dict[str, Any]) -> bytes:
-    return json.dumps(response, separators=(",", ":")).encode()
+    return _COMPACT.encode(response).encode()

@@ -7,22 +7,26 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Final
 
+from l1.commands import Command, Refused, run
 from l1.consensus.delegates import MAX_DELEGATES
 from l1.consensus.parameters import ERAS, WAKE
-from l1.simulation.plan import ALL, BYZANTINE, Fault, Wish
+from l1.simulation.fault import ALL, BYZANTINE, Fault
+from l1.simulation.plan import Wish
 from l1.simulation.runs import Progress, run_all
 from l1.simulation.world import OURS, REFERENCE_PORT, Report
 
 _ABOUT = """\
 Runs the L1 consensus on a virtual clock, once for each seed, while things go wrong that are drawn from the seed: links
-delay, lose and double messages, partitions come and heal, clocks differ, delegates crash with a torn log, and less than
-a third of the power is byzantine. Every step is checked: one block a height, valid and built on the head; no honest
-delegate votes twice or against its lock, restarts or not; every certificate is a quorum's; and when the links are good
-again, heights are decided. A seed is a whole run: the same seed gives the same run, always.
+delay, lose and double messages, partitions come and heal, clocks differ, delegates crash with a torn log, sets change
+every few heights, and less than a third of the power is byzantine. Every step is checked: one block a height, valid and
+built on the head; no honest delegate votes twice or against its lock or without a seat, restarts or not; every
+certificate is a quorum's; and when the links are good again, heights are decided. A seed is a whole run: the same seed
+gives the same run, always.
 """
 _EXAMPLES = """\
-examples:
+example:
   python -m l1.simulation --seeds 0:500                         500 runs of 4 to 7 delegates, all faults
   python -m l1.simulation --seeds 7:8 --delegates 24 --json     one run of 24, the result as JSON
   python -m l1.simulation --seeds 0:1000 --faults crash,tear    crashes and torn logs only
@@ -74,38 +78,23 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The options."""
-    epilog = _EXAMPLES.format(
-        network=", ".join(fault for fault in Fault if fault not in BYZANTINE), byzantine=", ".join(BYZANTINE)
-    )
-    made = argparse.ArgumentParser(
-        "python -m l1.simulation", description=_ABOUT, epilog=epilog, formatter_class=argparse.RawTextHelpFormatter
-    )
-    made.add_argument("--seeds", type=_seeds, default=range(100), metavar="A:B", help="which runs (default 0:100)")
-    made.add_argument("--faults", type=_faults, default=ALL, metavar="LIST", help="all (default), none, or names below")
-    made.add_argument("--delegates", type=_delegates, metavar="N", help="how many; 'random' (default) for 4 to 7")
-    made.add_argument(
-        "--heights", type=_positive, default=3, metavar="K", help="to decide after the faults (default 3)"
-    )
-    made.add_argument("--era", choices=sorted(ERAS), help="times and quorum rule; else drawn from the seed")
-    made.add_argument(
-        "--patience", type=_positive, default=30, metavar="S", help="virtual seconds of faults (default 30)"
-    )
-    made.add_argument("--power-skew", action="store_true", help="delegates of very different power")
-    made.add_argument("--signatures", action="store_true", help="real BLS12-381 signatures: slower")
-    made.add_argument("--reference-port", action="store_true", help="iotex-core's rule in place of ours (era: wake)")
-    made.add_argument("--jobs", type=_positive, default=1, metavar="J", help="processes (default 1)")
-    made.add_argument("--json", action="store_true", help="the result as one line of JSON, the last")
-    return made
+def _options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--seeds", type=_seeds, default=range(100), metavar="A:B", help="which runs (default 0:100)")
+    add("--faults", type=_faults, default=ALL, metavar="LIST", help="all (default), none, or names below")
+    add("--delegates", type=_delegates, metavar="N", help="how many; 'random' (default) for 4 to 7")
+    add("--heights", type=_positive, default=3, metavar="K", help="to decide after the faults (default 3)")
+    add("--era", choices=sorted(ERAS), help="times and quorum rule; else drawn from the seed")
+    add("--patience", type=_positive, default=30, metavar="S", help="virtual seconds of faults (default 30)")
+    add("--power-skew", action="store_true", help="delegates of very different power")
+    add("--signatures", action="store_true", help="real BLS12-381 signatures: slower")
+    add("--reference-port", action="store_true", help="iotex-core's rule in place of ours (era: wake)")
+    add("--jobs", type=_positive, default=1, metavar="J", help="processes (default 1)")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run, and return the exit status."""
-    options = parser().parse_args(arguments)
+def _simulate(options: argparse.Namespace) -> int:
     if options.reference_port and (options.signatures or options.era not in (None, WAKE.name)):
-        sys.stderr.write("--reference-port has its own signatures and times: leave out --signatures and --era\n")
-        return 2
+        raise Refused("--reference-port has its own signatures and times: leave out --signatures and --era")
     parameters = WAKE if options.reference_port else ERAS[options.era] if options.era else None
     skewed, patience = options.power_skew, 1_000 * options.patience
     wish = Wish(options.faults, options.delegates, options.heights, skewed, parameters, patience)
@@ -143,6 +132,19 @@ def _replay(seed: int, options: argparse.Namespace) -> str:
     for flag in ("power_skew", "signatures", "reference_port"):
         words += [f"--{flag.replace('_', '-')}"] if getattr(options, flag) else []
     return shlex.join(words)
+
+
+_FAULTS: Final = {
+    "network": ", ".join(fault for fault in Fault if fault not in BYZANTINE),
+    "byzantine": ", ".join(BYZANTINE),
+}
+SIMULATE: Final = Command(_options, _simulate, _ABOUT, _EXAMPLES.format(**_FAULTS))
+"""`simulate`."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run, and return the exit status."""
+    return run("simulate", sys.argv[1:] if arguments is None else arguments, "python -m l1.simulation")
 
 
 if __name__ == "__main__":

@@ -15,9 +15,10 @@ from l1.consensus import effects
 from l1.consensus.effects import Effect
 from l1.consensus.machine import NIL, NO_ROUND, Phase, Topic
 from l1.consensus.messages import Certificate, Proposal, Vote
+from l1.consensus.schedule import proposer_index
 from l1.simulation.blocks import hash_of
+from l1.simulation.fault import Fault
 from l1.simulation.host import Host, Sent
-from l1.simulation.plan import Fault
 
 if TYPE_CHECKING:
     from l1.simulation.world import World
@@ -36,7 +37,7 @@ class Knowledge:
         self.recent: deque[Sent] = deque(maxlen=_REMEMBERED)
         """The newest messages."""
         self.votes: dict[int, dict[tuple[int, Topic, bytes], dict[int, Vote]]] = {}
-        """height -> (round, topic, block) -> delegate -> vote."""
+        """height -> (round, topic, block) -> seat -> vote."""
         self.proposals: dict[int, dict[bytes, Proposal]] = {}
         """height -> block -> a proposal of it."""
 
@@ -60,6 +61,11 @@ class Knowledge:
 class Will:
     """Something that a byzantine delegate does."""
 
+    fault: Fault | None = None
+    """What it is called in a plan."""
+    needs_seat = True
+    """Whether it can act unasked only at a height that it has a seat at."""
+
     def twist(self, me: Adversary, sends: Sends) -> Sends:
         """What it sends instead."""
         return sends
@@ -73,18 +79,24 @@ class Adversary(Host):
 
     watched = False
 
-    def __init__(self, world: World, index: int, faults: frozenset[Fault], wills: Sequence[Will]) -> None:
-        super().__init__(world, index)
-        self.rng = random.Random(f"adversary {world.plan.seed} {index}")
+    def __init__(self, world: World, number: int, faults: frozenset[Fault], wills: Sequence[Will]) -> None:
+        super().__init__(world, number)
+        self.rng = random.Random(f"adversary {world.plan.seed} {number}")
         self.wills = wills
         self.forgets = Fault.AMNESIC in faults
         self.mean = bool(faults & {Fault.SILENT, Fault.WITHHOLDING, Fault.SPLITTING, Fault.USURPING})
         """Whether it lets those who fell behind stay there."""
+        self._acting: Will | None = None
 
     @property
     def others(self) -> list[int]:
         """Honest delegates: the ones worth talking to."""
         return self.world.plan.honest
+
+    @property
+    def allies(self) -> frozenset[int]:
+        """Seats of byzantine delegates in the set of its present height."""
+        return self.world.electorates.at(self.height).byzantine
 
     @property
     def known(self) -> Knowledge:
@@ -99,22 +111,45 @@ class Adversary(Host):
     def emit(self, message: Sent) -> None:
         sends: Sends = [(self.peers, message)]
         for will in self.wills:
-            sends = will.twist(self, sends)
+            twisted = will.twist(self, sends)
+            if twisted != sends:
+                self.did(will)
+            sends = twisted
         self.say(sends)
 
     def say(self, sends: Iterable[tuple[Iterable[int], Sent]]) -> None:
         """Send messages as they are."""
         for receivers, message in sends:
-            self.world.emitted(self.index, message)
-            self.world.send(self.index, receivers, message)
+            self.world.emitted(self.number, message)
+            self.world.send(self.number, receivers, message)
+            if self._acting is not None:
+                self.did(self._acting)
+
+    def did(self, will: Will) -> None:
+        """Count that a will was done."""
+        if will.fault is not None:
+            self.world.happened[will.fault] += 1
+
+    def seat_at(self, height: int) -> int | None:
+        """Its seat in the set of a height."""
+        return self.world.electorates.at(height).seats.get(self.number)
+
+    def proposes(self, height: int, round_: int) -> bool:
+        """Whether the round is its turn."""
+        count = len(self.world.electorates.set_of(height))
+        return proposer_index(height, round_, count, self.world.plan.parameters) == self.seat_at(height)
 
     def vote(self, height: int, round_: int, topic: Topic, block_hash: bytes) -> Vote:
-        """A vote of its own, signed."""
-        return self.world.scheme.sign_vote(Vote(height, round_, topic, block_hash, self.index))
+        """A vote of its own, signed, at a height that it has a seat at."""
+        seat = self.seat_at(height)
+        assert seat is not None, "who has no seat has no vote"
+        return self.world.scheme.sign_vote(Vote(height, round_, topic, block_hash, seat))
 
     def proposal(self, round_: int, block: bytes, valid_round: int, proof: Certificate | None) -> Proposal:
-        """A proposal of its own, signed."""
-        made = Proposal(self.height, round_, hash_of(block), self.index, valid_round, proof, block)
+        """A proposal of its own, signed, at the present height."""
+        seat = self.seat
+        assert seat is not None, "who has no seat proposes nothing"
+        made = Proposal(self.height, round_, hash_of(block), seat, valid_round, proof, block)
         return self.world.scheme.sign_proposal(made)
 
     def fresh(self, round_: int, *, sound: bool = True) -> bytes:
@@ -136,9 +171,10 @@ class Adversary(Host):
     def certificates(self) -> list[Certificate]:
         """Every certificate of this height that the adversaries can make, of the honest votes and all their own."""
         found = []
+        elected = self.world.electorates.at(self.height)
         for (round_, topic, block_hash), votes in self.known.votes.get(self.height, {}).items():
-            signers = set(votes) | set(self.world.plan.byzantine)
-            if block_hash == NIL or self.world.delegates.power_of(signers) < self.world.delegates.quorum:
+            signers = set(votes) | elected.byzantine
+            if block_hash == NIL or elected.delegates.power_of(signers) < elected.delegates.quorum:
                 continue
             found.append(self.sum_of(round_, topic, block_hash, signers))
         return found
@@ -160,6 +196,7 @@ class Adversary(Host):
         """Forget its lock, and what it voted."""
         driver = self.driver
         if driver.state.phase != Phase.DECIDED:
+            self.world.happened[Fault.AMNESIC] += driver.state.locked_round != NO_ROUND
             gone = {"locked_round": NO_ROUND, "locked_hash": NIL, "valid_round": NO_ROUND, "valid_hash": NIL}
             driver.state = driver.state._replace(**gone, committed_round=NO_ROUND, committed_hash=NIL)  # type: ignore[arg-type]
 
@@ -170,6 +207,10 @@ class Adversary(Host):
     def _tick(self, incarnation: int) -> None:
         if incarnation != self._incarnation:
             return
+        seated = self.seat is not None
         for will in self.wills:
-            will.tick(self)
+            if seated or not will.needs_seat:
+                self._acting = will
+                will.tick(self)
+        self._acting = None
         self.world.later(self.rng.randrange(40, 1_200), self._tick, incarnation)

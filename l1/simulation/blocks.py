@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 GENESIS_HASH = hashlib.sha256(b"the simulation's genesis").digest()
 """What the first block follows."""
+NOBODY = 0xFFFF
+"""The producer of a block that no member of the height's set has built."""
 _BYTES = 8 + 32 + 2 + 8 + 1 + 8
 
 
@@ -19,7 +21,7 @@ class Block(NamedTuple):
     parent: bytes
     """Hash of the block before, 32 bytes."""
     producer: int
-    """Index of the delegate that built it."""
+    """The builder's index in the height's set."""
     time: int
     """When it was built, in ms; CLOCK: the start of its round."""
     sound: bool

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from l1.consensus.delegates import DelegateSet
 from l1.consensus.effects import Decided
 from l1.consensus.machine import NIL, NO_ROUND, Topic
 from l1.consensus.messages import Certificate, Proposal, Vote
 from l1.simulation.blocks import decode, hash_of
+from l1.simulation.electorate import Electorates
 
 if TYPE_CHECKING:
     from l1.simulation.host import Host
@@ -20,6 +20,7 @@ CHECKS = frozenset(
         "validity",  # every decided block is valid, and built on the head
         "certificate",  # a quorum signed what a certificate says
         "equivocation",  # no two votes or proposals of an honest delegate contradict each other, restarts or not
+        "seat",  # none votes or proposes in another's name, or without a seat in the set of the height
         "lock",  # none endorses a block against its lock without a quorum of the lock's round or a later one
         "quorum",  # none casts LOCK or COMMIT before a quorum cast what comes before
         "accountability",  # evidence is against byzantine delegates only
@@ -44,9 +45,9 @@ class Violation(NamedTuple):
 class Checker:
     """Watches the honest delegates of a run."""
 
-    def __init__(self, delegates: DelegateSet, byzantine: frozenset[int], checks: frozenset[str] = CHECKS) -> None:
+    def __init__(self, electorates: Electorates, checks: frozenset[str] = CHECKS) -> None:
         self._checks = checks
-        self.delegates = delegates
+        self._at = electorates.at
         self.violations: list[Violation] = []
         self.blocks: dict[int, bytes] = {}
         """Hash of the block that was decided, by height."""
@@ -54,8 +55,6 @@ class Checker:
         """The round that each height was first decided in."""
         self.certificates: dict[int, dict[bytes, Certificate]] = {}
         """A certificate of each block that was decided, by height."""
-        self._byzantine = byzantine
-        self._byzantine_power = delegates.power_of(byzantine)
         self._cast: dict[tuple[int, int, int, Topic], bytes] = {}
         self._power: dict[tuple[int, int, Topic, bytes], int] = {}
         self._endorsed: dict[tuple[int, bytes], list[int]] = {}
@@ -71,6 +70,8 @@ class Checker:
     def cast(self, host: Host, vote: Vote) -> None:
         """An honest delegate has signed a vote."""
         now = host.world.now
+        if vote.delegate != host.seat:
+            self.report("seat", now, f"{_of(vote)} by {host.number}, whose seat is {host.seat}")
         place = (vote.delegate, vote.height, vote.round, vote.topic)
         before = self._cast.get(place)
         if before is not None:
@@ -90,20 +91,24 @@ class Checker:
 
     def proposed(self, host: Host, proposal: Proposal) -> None:
         """An honest delegate has signed a proposal."""
+        if proposal.delegate != host.seat:
+            self.report("seat", host.world.now, f"{host.number} proposes as {proposal.delegate}, and is {host.seat}")
         place = (proposal.delegate, proposal.height, proposal.round)
         before = self._proposals.setdefault(place, proposal.block_hash)
         if before != proposal.block_hash:
             self.report("equivocation", host.world.now, f"two proposals of {place}")
 
-    def convicted(self, host: Host, delegate: int) -> None:
+    def convicted(self, host: Host, height: int, seat: int) -> None:
         """An honest delegate holds evidence against another."""
-        if delegate not in self._byzantine:
-            self.report("accountability", host.world.now, f"{host.index} convicts {delegate}, which is honest")
+        if seat not in self._at(height).byzantine:
+            self.report("accountability", host.world.now, f"{host.number} convicts seat {seat} of {height}: honest")
 
     def decided(self, host: Host, decided: Decided) -> None:
-        """An honest delegate holds a block to be final; its chain is still that before."""
+        """An honest delegate holds a block to be final; its chain is still that before. After a crash it may do so
+        again."""
         now, height, block_hash = host.world.now, decided.height, decided.block_hash
-        who = f"{host.index} at height {height}"
+        who = f"{host.number} at height {height}"
+        elected = self._at(height)
         agreed = self.blocks.setdefault(height, block_hash)
         self.certificates.setdefault(height, {}).setdefault(block_hash, decided.certificate)
         self.rounds.setdefault(height, decided.round)
@@ -114,10 +119,10 @@ class Checker:
         certificate = decided.certificate
         signers = certificate.signer_indices()
         place = (height, decided.round, Topic.COMMIT, block_hash)
-        if certificate[:4] != place or self.delegates.power_of(signers) < self.delegates.quorum:
+        if certificate[:4] != place or elected.delegates.power_of(signers) < elected.delegates.quorum:
             self.report("certificate", now, f"{who}: {certificate[:4]} signed by {signers} shows nothing")
         for each in signers:
-            if each not in self._byzantine and self._cast.get((each, *place[:3])) != block_hash:
+            if each not in elected.byzantine and self._cast.get((each, *place[:3])) != block_hash:
                 self.report("certificate", now, f"{who}: {each} never signed what its certificate says")
 
     def _check_lock(self, vote: Vote, now: int) -> None:
@@ -136,14 +141,16 @@ class Checker:
 
     def _count(self, vote: Vote) -> None:
         place = (vote.height, vote.round, vote.topic, vote.block_hash)
-        self._power[place] = self._power.get(place, 0) + self.delegates.powers[vote.delegate]
+        power = self._at(vote.height).delegates.powers[vote.delegate]
+        self._power[place] = self._power.get(place, 0) + power
         if vote.topic is Topic.PROPOSAL and self._reached(place):
             rounds = self._endorsed.setdefault((vote.height, vote.block_hash), [])
             if vote.round not in rounds:
                 rounds.append(vote.round)
 
     def _reached(self, place: tuple[int, int, Topic, bytes]) -> bool:
-        return self._power.get(place, 0) + self._byzantine_power >= self.delegates.quorum
+        elected = self._at(place[0])
+        return self._power.get(place, 0) + elected.byzantine_power >= elected.delegates.quorum
 
     def _lock(self, vote: Vote) -> None:
         place = (vote.delegate, vote.height)

@@ -1,4 +1,7 @@
-"""A delegate's disk in memory: an append-only log of framed entries, of which a crash may lose or tear the last."""
+"""A delegate's log in memory: framed entries at the end of a file, of which a crash may lose or tear the last.
+
+Like the file of a real node (`l1.nodes.wal`), it keeps the entries of heights that are over until there are many.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import zlib
 
 from l1.consensus.log import Entry, decode_entry, encode_entry
 
+ROTATE_ENTRIES = 16
+"""A log of decided heights is replaced when it has grown to this: every few heights, so that crashes meet it."""
 _LENGTH_BYTES = 4
 _CHECKSUM_BYTES = 4
 _HEAD_BYTES = _LENGTH_BYTES + _CHECKSUM_BYTES
@@ -41,10 +46,14 @@ class Disk:
     def __init__(self) -> None:
         self._synced = bytearray()
         self._written: list[Entry] = []
+        self._count = 0
+        self.torn = 0
+        """How often a restart found its last entry torn."""
 
     def append(self, entry: Entry) -> None:
         """Write and sync. Bytes are made when they are read: most logs never are."""
         self._written.append(entry)
+        self._count += 1
 
     def tear(self, entry: Entry, kept: float) -> None:
         """Write only this share, from 0 to 1, of an entry's bytes: the power fails in the middle."""
@@ -56,13 +65,22 @@ class Disk:
         """What a restart finds. What is torn is cut off, so that the next entry can be read."""
         self._flush()
         entries, length = read(bytes(self._synced))
+        self.torn += length < len(self._synced)
         del self._synced[length:]
+        self._count = len(entries)
         return entries
 
-    def forget(self) -> None:
-        """Start afresh: a height is committed, and its votes are not needed any more."""
-        self._synced.clear()
-        self._written.clear()
+    @property
+    def full(self) -> bool:
+        """Whether it is to be replaced by an empty one when a height is over."""
+        return self._count >= ROTATE_ENTRIES
+
+    def decided(self) -> None:
+        """A height is in the chain: its votes, and those before, are not needed any more."""
+        if self.full:
+            self._synced.clear()
+            self._written.clear()
+            self._count = 0
 
     def _flush(self) -> None:
         for entry in self._written:

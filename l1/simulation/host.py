@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from l1.consensus import effects
 from l1.consensus.effects import Effect
-from l1.consensus.log import Entry, Held, Proposed
+from l1.consensus.log import Entry
 from l1.consensus.messages import Certificate, Decision, Message, Proposal, Vote
 from l1.consensus.parameters import Pacing
-from l1.simulation.blocks import GENESIS_HASH, Block, BlockError, decode, hash_of
+from l1.simulation.blocks import GENESIS_HASH, NOBODY, Block, BlockError, decode, hash_of
 from l1.simulation.disk import Disk
+from l1.simulation.fault import Fault
 from l1.simulation.plan import START, Crash, Moment
 
 if TYPE_CHECKING:
@@ -24,6 +25,9 @@ EARLY = 1_000
 """A proposal whose block is from further in the future, in ms, waits until it is not."""
 ANSWER_EVERY = 300
 """Between two answers to one sender that fell behind, and between two questions, in ms."""
+WATCH_EVERY = 2_500
+"""Who has no seat says so often how far it is, in ms. Who has one sends its votes again; the silence of all who have none
+would keep a delegate behind that has missed the end of a height, and that the next one needs."""
 
 
 class AskDecision(NamedTuple):
@@ -55,26 +59,29 @@ class PowerFailure(Exception):
 
 
 class Host:
-    """One delegate. Its chain is safe on its disk; its log is what `Disk` makes of it."""
+    """One delegate. A block is in its chain whole or not at all; its log is what `Disk` makes of it."""
 
     watched = True
     """Whether the checker holds it to the rules."""
 
-    def __init__(self, world: World, index: int) -> None:
+    def __init__(self, world: World, number: int) -> None:
         plan = world.plan
         self.world = world
-        self.index = index
+        self.number = number
+        """Which delegate of the run it is: its place on the network."""
         self.chain: list[tuple[bytes, Decision]] = []
         """(hash, decision) of height 1 and on."""
         self.height = 1
         """The height that it is deciding."""
+        self.seat: int | None = None
+        """Its index in the set of that height; None where it only watches."""
         self.disk = Disk()
         self.up = False
         self.refused: dict[str, int] = {}
         """How many messages were not taken, by reason."""
-        self.peers = [each for each in range(len(plan.powers)) if each != index]
-        self._offset = plan.skews[index] if plan.skews else 0
-        self._drift = plan.drifts[index] if plan.drifts else 0
+        self.peers = [each for each in range(len(plan.powers)) if each != number]
+        self._offset = plan.skews[number] if plan.skews else 0
+        self._drift = plan.drifts[number] if plan.drifts else 0
         self._incarnation = 0
         self._armed: Crash | None = None
         self._queue: deque[Effect] = deque()
@@ -110,8 +117,8 @@ class Host:
         self._ahead: dict[int, list[Sent]] = {}
         self._answered: dict[int, int] = {}
         self._asked = -ANSWER_EVERY
-        self.driver = self.world.new_driver(self.index)
-        self._powered(self._start_height)
+        self.driver = self.world.new_driver(self.number)
+        self._powered(self._start_height, self.disk.recover())
 
     def fail(self, crash: Crash) -> None:
         """Lose power, now or at the moment that the crash names."""
@@ -128,25 +135,31 @@ class Host:
         self.up = False
         self._armed = None
         self._queue.clear()
-        self.world.note(b"down", self.index)
+        self.world.note(b"down", self.number)
+        self.world.happened[Fault.CRASH] += 1
+        self.world.happened[crash.moment] += 1
         self.world.later(crash.down, self.start)
 
-    def _start_height(self) -> None:
+    def _start_height(self, entries: Sequence[Entry] = ()) -> None:
         height = self.height
-        entries = self.disk.recover()
-        self.seen: dict[bytes, bytes] = {
-            each.block_hash: each.block
-            for each in entries
-            if isinstance(each, Held | Proposed) and each.height == height
-        }
+        assert all(each.height <= height for each in entries), "it votes at a height once its parent is in the chain"
         self._wanted: set[bytes] = set()
+        elected = self.world.electorates.at(height)
+        self.seat = elected.seats.get(self.number)
+        if self.seat is None:
+            self.world.later(WATCH_EVERY, self._watch, self._incarnation, height)
         now = self.now()
-        start = self.driver.start_height(height, self.world.delegates, self._last(now), now, entries)
-        self.perform(start)
+        self.perform(self.driver.start_height(height, elected.delegates, self._last(now), now, entries))
         for sender, messages in sorted(self._ahead.items()):
             for message in messages:
                 self.world.soon(self.receive, sender, message)
         self._ahead.clear()
+
+    def _watch(self, incarnation: int, height: int) -> None:
+        """Ask who knows what was decided."""
+        if self.up and incarnation == self._incarnation and height == self.height:
+            self.world.send(self.number, self.peers, AskDecision(height))
+            self.world.later(WATCH_EVERY, self._watch, incarnation, height)
 
     def _last(self, now: int) -> int:
         """When the block before was built. Events: no clock that is ahead makes others wait."""
@@ -191,8 +204,9 @@ class Host:
             case Decision():
                 self._on_decision(sender, message)
             case AskBlock(block_hash=block_hash):
-                if block_hash in self.seen:
-                    self.world.send(self.index, (sender,), BlockFound(self.height, self.seen[block_hash]))
+                held = self.driver.block(block_hash)
+                if held is not None:
+                    self.world.send(self.number, (sender,), BlockFound(self.height, held))
             case BlockFound(block=raw):
                 self._on_block(raw)
             case _:
@@ -209,12 +223,11 @@ class Host:
             self.refuse("hash")
             return
         early = block.time - EARLY - self.now()
-        if early > 0 and sender != self.index:
+        if early > 0 and sender != self.number:
             if early < 10 * self.world.plan.parameters.timing.interval:
                 self.world.at(self._moment(block.time - EARLY), self.receive, sender, proposal)
             self.refuse("early")
             return
-        self.seen.setdefault(proposal.block_hash, proposal.block)
         self.perform(self.driver.on_proposal(proposal, self.now(), valid=self.accepts(block)))
 
     def _on_decision(self, sender: int, decision: Decision) -> None:
@@ -227,14 +240,13 @@ class Host:
         valid = self.accepts(block)
         self.perform(self.driver.on_decision(decision, certificate.block_hash, self.now(), valid=valid))
         if self.up and self.height > height:
-            self.world.send(self.index, (sender,), AskDecision(self.height))
+            self.world.send(self.number, (sender,), AskDecision(self.height))
 
     def _on_block(self, raw: bytes) -> None:
         block_hash = hash_of(raw)
         block = self._block(raw, block_hash)
         if block is not None and block_hash in self._wanted:
             self._wanted.discard(block_hash)
-            self.seen[block_hash] = raw
             self.perform(self.driver.on_block(block_hash, raw, self.now(), valid=self.accepts(block)))
 
     def _elsewhere(self, sender: int, message: Sent, height: int) -> None:
@@ -244,14 +256,14 @@ class Host:
             due = self._answered.get(sender, -ANSWER_EVERY) + ANSWER_EVERY <= now
             if type(message) is AskDecision or (due and type(message) not in (Decision, BlockFound)):
                 self._answered[sender] = now
-                self.world.send(self.index, (sender,), self.chain[height - 1][1])
+                self.world.send(self.number, (sender,), self.chain[height - 1][1])
             return
         kept = self._ahead.setdefault(sender, [])
         if height == self.height + 1 and len(kept) < AHEAD and type(message) is not AskDecision:
             kept.append(message)
         elif height > self.height and self._asked + ANSWER_EVERY <= now:
             self._asked = now
-            self.world.send(self.index, (sender,), AskDecision(self.height))
+            self.world.send(self.number, (sender,), AskDecision(self.height))
 
     def timer(self, incarnation: int, due: effects.SetTimer) -> None:
         """A timer has run out."""
@@ -282,7 +294,8 @@ class Host:
         time = max(self.now(), after + 1)
         if timing.pacing is Pacing.CLOCK:
             time = after + (round_ + 1) * timing.interval
-        return Block(height, self.head, self.index, time, sound, salt).encode()
+        seat = self.world.electorates.at(height).seats.get(self.number, NOBODY)
+        return Block(height, self.head, seat, time, sound, salt).encode()
 
     def _block(self, raw: bytes, block_hash: bytes) -> Block | None:
         """The block, if it is one and its hash is this."""
@@ -332,7 +345,6 @@ class Host:
                 made = self.world.scheme.sign_proposal(proposal)
                 if self.watched:
                     self.world.checker.proposed(self, made)
-                self.seen.setdefault(made.block_hash, made.block)
                 self._then(driver.on_proposal(made, self.now(), valid=True))
                 self.emit(made)
             case effects.Send(message=message):
@@ -347,7 +359,7 @@ class Host:
             case effects.Decided():
                 self._decide(effect)
             case effects.Convict(evidence=(first, _)) if self.watched:
-                self.world.checker.convicted(self, first.delegate)
+                self.world.checker.convicted(self, first.height, first.delegate)
             case effects.Refused(reason=reason):
                 self.refuse(reason)
 
@@ -356,6 +368,7 @@ class Host:
         if armed is not None and armed.moment is Moment.BEFORE_WRITE:
             raise PowerFailure
         if armed is not None and armed.moment is Moment.TORN_WRITE:
+            self.world.happened[Fault.TEAR] += 1
             self.disk.tear(entry, armed.kept)
             raise PowerFailure
         self.disk.append(entry)
@@ -365,22 +378,26 @@ class Host:
     def _decide(self, decided: effects.Decided) -> None:
         if decided.height != self.height:
             return
-        if self._armed is not None and self._armed.moment is Moment.BEFORE_COMMIT:
-            raise PowerFailure
+        moment = None if self._armed is None else self._armed.moment
         if self.watched:
             self.world.checker.decided(self, decided)
+        if moment is Moment.BEFORE_COMMIT:
+            raise PowerFailure
         self.chain.append((decided.block_hash, Decision(decided.certificate, decided.block)))
         self.height += 1
-        self.world.note(b"decided", self.index, decided.height, decided.round, decided.block_hash)
-        self.disk.forget()
+        self.world.note(b"decided", self.number, decided.height, decided.round, decided.block_hash)
+        if moment is Moment.AFTER_COMMIT or (moment is Moment.WHILE_ROTATING and self.disk.full):
+            raise PowerFailure
+        self.disk.decided()
+        self._queue.clear()
         self._start_height()
 
     def emit(self, message: Sent) -> None:
         """Send a message to all others."""
         world = self.world
-        world.emitted(self.index, message)
+        world.emitted(self.number, message)
         armed = self._armed
         if armed is not None and armed.moment is Moment.WHILE_SENDING and type(message) is Vote:
-            world.send(self.index, [peer for peer in self.peers if world.rng.random() < armed.kept], message)
+            world.send(self.number, [peer for peer in self.peers if world.rng.random() < armed.kept], message)
             raise PowerFailure
-        world.send(self.index, self.peers, message)
+        world.send(self.number, self.peers, message)

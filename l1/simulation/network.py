@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
+
+from l1.simulation.fault import Fault
 
 if TYPE_CHECKING:
     from l1.simulation.host import Sent
@@ -35,8 +38,16 @@ class Weather(NamedTuple):
         """Whether every message arrives, once, and in about its order."""
         return not (self.slow or self.loss or self.duplication or self.cut)
 
+    @property
+    def cutting(self) -> Fault:
+        """What its cut links are: groups apart, or links that are cut in one direction only."""
+        both_ways = all((receiver, sender) in self.cut for sender, receiver in self.cut)
+        return Fault.PARTITION if both_ways else Fault.ASYMMETRY
+
 
 _SLOWER = 40
+_LONG = 200
+"""A message that takes longer than this, in ms, is a delayed one."""
 
 Deliver = Callable[[int, int, int, "Sent"], None]
 """(at, sender, receiver, message)."""
@@ -49,8 +60,11 @@ class Network:
         """`weathers` are in the order of their beginnings."""
         self._coming = list(weathers)
         self._weather = self._coming.pop(0)
+        self._cutting = self._weather.cutting
         self._random = rng.random
         self._deliver = deliver
+        self.happened: Counter[Fault] = Counter()
+        """How many messages met a fault."""
 
     @property
     def cut(self) -> frozenset[tuple[int, int]]:
@@ -61,8 +75,11 @@ class Network:
         """Send a message over some of a delegate's links."""
         while self._coming and self._coming[0].since <= now:
             self._weather = self._coming.pop(0)
-        weather, draw, deliver = self._weather, self._random, self._deliver
+            self._cutting = self._weather.cutting
+        weather, draw, deliver, happened = self._weather, self._random, self._deliver, self.happened
         least, spread = weather.least, weather.most - weather.least
+        if weather.most > _LONG:
+            happened[Fault.DELAY] += 1
         if weather.gentle:
             for receiver in receivers:
                 deliver(now + least + int(spread * draw()), sender, receiver, message)
@@ -70,13 +87,18 @@ class Network:
         for receiver in receivers:
             start = now
             if (sender, receiver) in weather.cut:
+                happened[self._cutting] += 1
                 if not weather.stalls:
                     continue
                 start = self._coming[0].since if self._coming else now
             if draw() < weather.loss:
+                happened[Fault.LOSS] += 1
                 continue
-            for _ in range(2 if draw() < weather.duplication else 1):
+            copies = 2 if draw() < weather.duplication else 1
+            happened[Fault.DUPLICATION] += copies - 1
+            for _ in range(copies):
                 delay = least + int(spread * draw())
                 if draw() < weather.slow:
+                    happened[Fault.REORDERING] += 1
                     delay = int(delay * (1 + (_SLOWER - 1) * draw()))
                 deliver(start + delay, sender, receiver, message)

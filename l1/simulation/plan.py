@@ -6,44 +6,19 @@ Faults of the network, the clocks and the disks end at the plan's stabilisation 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
 from l1.consensus.parameters import DEVNET, IIP_51, WAKE, Pacing, Parameters, QuorumRule
+from l1.simulation.fault import ALL, BYZANTINE, Fault
 from l1.simulation.network import Weather
 
-
-class Fault(StrEnum):
-    """What `--faults` may name."""
-
-    DELAY = "delay"
-    REORDERING = "reordering"
-    LOSS = "loss"
-    DUPLICATION = "duplication"
-    PARTITION = "partition"
-    ASYMMETRY = "asymmetry"
-    SKEW = "skew"
-    DRIFT = "drift"
-    CRASH = "crash"
-    TEAR = "tear"
-    SILENT = "silent"
-    EQUIVOCATING = "equivocating"
-    DOUBLE_PROPOSING = "double-proposing"
-    AMNESIC = "amnesic"
-    WITHHOLDING = "withholding"
-    REPLAYING = "replaying"
-    ROUND_SKIPPING = "round-skipping"
-    INVALID_BLOCKS = "invalid-blocks"
-    FORGED_PROOFS = "forged-proofs"
-    SPLITTING = "splitting"
-    USURPING = "usurping"
-
-
-BYZANTINE = tuple(Fault)[tuple(Fault).index(Fault.SILENT) :]
-"""Faults that are a delegate's will."""
-ALL = frozenset(Fault)
+_CHURNS = 0.5
+"""Share of runs in which delegate sets change."""
+_SETS = 6
+"""Different sets of such a run."""
 _PLOTS = 0.12
 """Share of runs in which all byzantine delegates usurp, while one honest delegate is not heard."""
 START = 100_000
@@ -58,6 +33,8 @@ class Moment(StrEnum):
     TORN_WRITE = "while an entry is written"
     AFTER_WRITE = "after an entry is written, before anything is sent"
     BEFORE_COMMIT = "after a block is final, before it is in the chain"
+    AFTER_COMMIT = "after a block is in the chain, before the log lets go of its votes"
+    WHILE_ROTATING = "while the log is replaced by a shorter one"
     WHILE_SENDING = "while a vote is sent: some get it, some do not"
 
 
@@ -74,6 +51,15 @@ class Crash(NamedTuple):
     """Share of a torn entry that is on the disk."""
 
 
+class Seat(NamedTuple):
+    """A place in a delegate set."""
+
+    holder: int
+    """Which delegate of the run has it."""
+    power: int
+    """What its vote counts in an epoch."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """One run, but for what byzantine delegates do on the way."""
@@ -81,7 +67,7 @@ class Plan:
     seed: int
     """What it was drawn from, and what the run draws from."""
     powers: tuple[int, ...]
-    """Each delegate's power."""
+    """Each delegate's power, where all of them decide every height."""
     parameters: Parameters
     """Times and rules."""
     weathers: tuple[Weather, ...] = (Weather(0),)
@@ -100,6 +86,8 @@ class Plan:
     """What each byzantine delegate does."""
     depth_first: bool = False
     """Whether hosts carry out the effects of an effect before the effects after it."""
+    sets: tuple[tuple[Seat, ...], ...] = ()
+    """Who decides the heights of each epoch, over and over; empty for all delegates always. Who has no seat watches."""
 
     @property
     def honest(self) -> list[int]:
@@ -114,7 +102,7 @@ class Wish:
     faults: frozenset[Fault] = ALL
     """What may go wrong."""
     delegates: int | None = None
-    """How many; None for 4 to 7, drawn."""
+    """How many; None for 4 to 7, drawn. Where sets change, there may be up to two more than have seats."""
     heights: int = 3
     """See Plan."""
     skewed: bool = False
@@ -131,6 +119,9 @@ def draw(seed: int, wish: Wish) -> Plan:
     faults = wish.faults
     count = wish.delegates if wish.delegates is not None else rng.choice((4, 4, 4, 5, 6, 7))
     parameters = wish.parameters or rng.choice((IIP_51, IIP_51, IIP_51, DEVNET, WAKE))
+    churn = _Churn(seed, faults, seats=count)
+    count += churn.spare
+    parameters = churn.epochs_of(parameters)
     powers = _powers(rng, count, skewed=wish.skewed and parameters.quorum_rule is QuorumRule.POWER)
     if not faults:
         return Plan(seed, powers, parameters, heights=wish.heights)
@@ -155,7 +146,48 @@ def draw(seed: int, wish: Wish) -> Plan:
         _crashes(rng, count, stable, faults) if Fault.CRASH in faults and rng.random() < 0.6 else (),
         byzantine,
         depth_first=rng.random() < 0.5,
+        sets=churn.sets(powers, byzantine, parameters),
     )
+
+
+class _Churn:
+    """How delegate sets change in a run. It draws from a source of its own: without it a seed's other faults are the
+    same."""
+
+    def __init__(self, seed: int, faults: frozenset[Fault], *, seats: int) -> None:
+        self._rng = random.Random(f"churn {seed}")
+        self._happens = Fault.CHURN in faults and self._rng.random() < _CHURNS
+        self._seats = seats
+        self.spare = self._rng.choice((0, 0, 1, 2)) if self._happens else 0
+        """Delegates beyond the seats that there are."""
+
+    def epochs_of(self, parameters: Parameters) -> Parameters:
+        """The era with epochs of a few heights."""
+        if not self._happens:
+            return parameters
+        return replace(parameters, blocks_per_epoch=self._rng.choice((1, 2, 3, 3, 5)))
+
+    def sets(
+        self, powers: Sequence[int], byzantine: Container[int], parameters: Parameters
+    ) -> tuple[tuple[Seat, ...], ...]:
+        """Some epochs' sets: members leave and come back, powers change and so does the order."""
+        if not self._happens:
+            return ()
+        by_power = parameters.quorum_rule is QuorumRule.POWER
+        return tuple(self._set(powers, byzantine, by_power=by_power) for _ in range(_SETS))
+
+    def _set(self, powers: Sequence[int], byzantine: Container[int], *, by_power: bool) -> tuple[Seat, ...]:
+        """Less than a third of the power is byzantine: of those who are, some get no seat."""
+        rng = self._rng
+        most = min(self._seats, len(powers))
+        size = max(1, rng.choice((most, most, most - 1, most - 2, rng.randint(1, most))))
+        chosen = rng.sample(range(len(powers)), size)
+        if all(each in byzantine for each in chosen):
+            chosen.append(rng.choice([each for each in range(len(powers)) if each not in byzantine]))
+        seats = [Seat(each, max(1, powers[each] * rng.randint(50, 200) // 100) if by_power else 1) for each in chosen]
+        while 3 * sum(each.power for each in seats if each.holder in byzantine) >= sum(each.power for each in seats):
+            seats.remove(rng.choice([each for each in seats if each.holder in byzantine]))
+        return tuple(seats)
 
 
 def _powers(rng: random.Random, count: int, *, skewed: bool) -> tuple[int, ...]:

@@ -28,7 +28,7 @@ from l1.consensus.messages import Certificate, Decision, Proposal, Vote
 from l1.consensus.parameters import Parameters
 from l1.consensus.schedule import phase_ends, proposer_index, round_at
 from l1.simulation.blocks import decode
-from l1.simulation.signatures import Ledger
+from l1.simulation.signatures import Ledger, SetOf
 
 UNMATCHED_INTERVAL: Final = 100
 """How often an event that fits no transition is tried again, in ms (consensus_ttl.go, UnmatchedEventInterval)."""
@@ -49,13 +49,13 @@ class _Event(NamedTuple):
 class Unbound(Ledger):
     """Signatures that bind a delegate, a block, a topic and a time (endorsement.go): no chain and no height."""
 
-    def __init__(self, delegates: DelegateSet) -> None:
-        super().__init__(delegates)
-        self._signed: set[tuple[int, Topic, bytes, int]] = set()
+    def __init__(self, set_of: SetOf) -> None:
+        super().__init__(set_of)
+        self._signed: set[tuple[int, Topic, bytes, bytes]] = set()
 
     def sign_vote(self, vote: Vote) -> Vote:
         """See Scheme."""
-        self._signed.add(vote[1:5])
+        self._signed.add((*vote[1:4], self._signer(vote.height, vote.delegate)))
         return vote
 
     def of_other_chain(self, vote: Vote) -> Vote:
@@ -64,13 +64,18 @@ class Unbound(Ledger):
 
     def vote_holds(self, vote: Vote) -> bool:
         """See Scheme."""
-        return vote[1:5] in self._signed
+        known = vote.signature == b"" and vote.delegate < len(self._set_of(vote.height))
+        return known and (*vote[1:4], self._signer(vote.height, vote.delegate)) in self._signed
 
     def certificate_holds(self, certificate: Certificate) -> bool:
         """A footer's COMMIT endorsements, or a proof's, of which each may be PROPOSAL or COMMIT, of any time."""
         topics = (Topic.COMMIT,) if certificate.topic is Topic.COMMIT else _ENDORSED
         signed = {who for _, topic, block_hash, who in self._signed if topic in topics and block_hash == certificate[3]}
-        return signed.issuperset(certificate.signer_indices())
+        return signed.issuperset(self._signer(certificate.height, each) for each in certificate.signer_indices())
+
+    def _signer(self, height: int, seat: int) -> bytes:
+        """Address of a seat's holder: an endorsement names its endorser by key."""
+        return self._set_of(height).members[seat].address
 
 
 class ReferencePort:
@@ -134,6 +139,10 @@ class ReferencePort:
             return [effects.Refused("power", -1)]
         self._commit(certificate, decision.block)
         return self._taken()
+
+    def block(self, block_hash: bytes) -> bytes | None:
+        """Nobody asks for one."""
+        return self._blocks.get(block_hash)
 
     def on_built(self, height: int, round_: int, block_hash: bytes, block: bytes, now: int) -> Sequence[Effect]:
         """rolldposctx.go, mintNewBlock."""

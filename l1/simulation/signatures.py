@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 from eth_hash.auto import keccak
 
 from l1.consensus.certificate import CertificateError, bitmap_of, check
-from l1.consensus.delegates import Delegate, DelegateSet
+from l1.consensus.delegates import ADDRESS_BYTES, KEY_BYTES, MAX_DELEGATES, Delegate, DelegateSet
 from l1.consensus.messages import SIGNATURE_BYTES, Certificate, Message, Proposal, Vote, domain_of
 from l1.consensus.parameters import QuorumRule
 from l1.nodes.signatures import Signatures
@@ -22,6 +23,8 @@ OTHER_CHAIN_ID = 4_689
 
 _BLANK = bytes(SIGNATURE_BYTES)
 _Signed = TypeVar("_Signed", Proposal, Certificate)
+SetOf = Callable[[int], DelegateSet]
+"""The set that decides a height: a vote names its delegate by the seat in it."""
 
 
 class Scheme(Protocol):
@@ -35,6 +38,9 @@ class Scheme(Protocol):
 
     def of_other_chain(self, vote: Vote) -> Vote:
         """The vote as its delegate signs it on another chain."""
+
+    def forged(self, vote: Vote, holder: int) -> Vote:
+        """The vote, signed by a delegate of the run that has another seat in its set, or none."""
 
     def sent(self, message: Message) -> None:
         """A message is on its way: what it carries may be checked together with others."""
@@ -58,8 +64,8 @@ class Scheme(Protocol):
 class Ledger:
     """Signatures without arithmetic: a list of who signed what, that nobody can forge."""
 
-    def __init__(self, delegates: DelegateSet) -> None:
-        self._delegates = delegates
+    def __init__(self, set_of: SetOf) -> None:
+        self._set_of = set_of
         self._votes: set[Vote] = set()
         self._objects: dict[int, Vote] = {}
         self._proposals: set[tuple[int, int, int, bytes, int]] = set()
@@ -79,6 +85,10 @@ class Ledger:
     def of_other_chain(self, vote: Vote) -> Vote:
         """See Scheme."""
         return vote._replace(signature=b"other chain")
+
+    def forged(self, vote: Vote, holder: int) -> Vote:
+        """See Scheme."""
+        return vote._replace(signature=b"%d" % holder)
 
     def sent(self, message: Message) -> None:
         """See Scheme."""
@@ -105,18 +115,17 @@ class Ledger:
 
     def add_up(self, votes: Sequence[Vote]) -> Certificate:
         """See Scheme."""
-        signers = bitmap_of([each.delegate for each in votes], len(self._delegates))
+        signers = bitmap_of([each.delegate for each in votes], len(self._set_of(votes[0].height)))
         return Certificate(*votes[0][:4], signers, _BLANK)
 
 
 class Bls:
     """Real signatures. A vote is checked when it first arrives, together with all that are on their way and alike."""
 
-    def __init__(self, delegates: DelegateSet) -> None:
-        self._delegates = delegates
+    def __init__(self, set_of: SetOf) -> None:
+        self._set_of = set_of
         self._domain = domain_of(CHAIN_ID, GENESIS_HASH)
         self._other = domain_of(OTHER_CHAIN_ID, GENESIS_HASH)
-        self._keys = [secret_of(index) for index in range(len(delegates))]
         self._signatures = Signatures(self._domain)
         self._underway: dict[tuple[int, int, int, bytes], dict[Vote, None]] = {}
         self._votes: dict[Vote, bool] = {}
@@ -132,15 +141,19 @@ class Bls:
 
     def sign_vote(self, vote: Vote) -> Vote:
         """See Scheme."""
-        return vote._replace(signature=self._keys[vote.delegate].sign(vote.digest(self._domain)))
+        return vote._replace(signature=self._key_of(vote).sign(vote.digest(self._domain)))
 
     def sign_proposal(self, proposal: Proposal) -> Proposal:
         """See Scheme."""
-        return proposal._replace(signature=self._keys[proposal.delegate].sign(proposal.digest(self._domain)))
+        return proposal._replace(signature=self._key_of(proposal).sign(proposal.digest(self._domain)))
 
     def of_other_chain(self, vote: Vote) -> Vote:
         """See Scheme."""
-        return vote._replace(signature=self._keys[vote.delegate].sign(vote.digest(self._other)))
+        return vote._replace(signature=self._key_of(vote).sign(vote.digest(self._other)))
+
+    def forged(self, vote: Vote, holder: int) -> Vote:
+        """See Scheme."""
+        return vote._replace(signature=secret_of(holder).sign(vote.digest(self._domain)))
 
     def sent(self, message: Message) -> None:
         """See Scheme."""
@@ -152,12 +165,14 @@ class Bls:
         self.asked += 1
         if vote not in self._votes:
             together = list(self._underway.pop(vote[:4], {}) | {vote: None})
-            self._votes.update(zip(together, self._signatures.check(together, self._delegates), strict=True))
+            held = self._signatures.check(together, self._set_of(vote.height))
+            self._votes.update(zip(together, held, strict=True))
         return self._votes[vote]
 
     def proposal_holds(self, proposal: Proposal) -> bool:
         """See Scheme."""
-        return _once(self._proposals, proposal, lambda: self._signatures.check_proposal(proposal, self._delegates))
+        delegates = self._set_of(proposal.height)
+        return _once(self._proposals, proposal, lambda: self._signatures.check_proposal(proposal, delegates))
 
     def certificate_holds(self, certificate: Certificate) -> bool:
         """See Scheme."""
@@ -169,15 +184,19 @@ class Bls:
 
     def add_up(self, votes: Sequence[Vote]) -> Certificate:
         """See Scheme."""
-        signers = bitmap_of([each.delegate for each in votes], len(self._delegates))
+        signers = bitmap_of([each.delegate for each in votes], len(self._set_of(votes[0].height)))
         return Certificate(*votes[0][:4], signers, _native.bls_aggregate([each.signature for each in votes]))
 
     def _sum_holds(self, certificate: Certificate) -> bool:
         try:
-            check(certificate, self._delegates, self._domain)
+            check(certificate, self._set_of(certificate.height), self._domain)
         except CertificateError:
             return False
         return True
+
+    def _key_of(self, message: Vote | Proposal) -> _native.BlsSecretKey:
+        """The key of the delegate that a message names."""
+        return secret_of(int.from_bytes(self._set_of(message.height).members[message.delegate].address))
 
 
 def _once(known: dict[_Signed, bool], message: _Signed, verdict: Callable[[], bool]) -> bool:
@@ -190,15 +209,33 @@ def _signed_part(proposal: Proposal) -> tuple[int, int, int, bytes, int]:
     return proposal.height, proposal.round, proposal.valid_round, proposal.block_hash, proposal.delegate
 
 
-def secret_of(index: int) -> _native.BlsSecretKey:
-    """A simulated delegate's key; nothing of value hangs on it."""
-    return _native.BlsSecretKey.key_gen(bytes(keccak(b"simulated delegate" + index.to_bytes(2))))
+@lru_cache(maxsize=MAX_DELEGATES)
+def secret_of(number: int) -> _native.BlsSecretKey:
+    """The key of a delegate of the run; nothing of value hangs on it."""
+    return _native.BlsSecretKey.key_gen(bytes(keccak(b"simulated delegate" + number.to_bytes(2))))
 
 
-def delegates_of(powers: Iterable[int], rule: QuorumRule = QuorumRule.POWER, *, signed: bool = False) -> DelegateSet:
-    """A set with these powers; with usable keys only if it is to sign, for they take time."""
+def address_of(number: int) -> bytes:
+    """The operator address of a delegate of the run."""
+    return number.to_bytes(ADDRESS_BYTES)
+
+
+def delegates_of(
+    powers: Sequence[int],
+    rule: QuorumRule = QuorumRule.POWER,
+    *,
+    holders: Sequence[int] | None = None,
+    signed: bool = False,
+) -> DelegateSet:
+    """A set with these powers; with usable keys only if it is to sign, for they take time.
+
+    Parameters
+    ----------
+    holders
+        Which delegate of the run has each seat; None for the first ones, in their order.
+    """
     members = []
-    for index, power in enumerate(powers):
-        key = secret_of(index).public_key().to_bytes() if signed else index.to_bytes(48)
-        members.append(Delegate(index.to_bytes(20), power, key))
+    for number, power in zip(range(len(powers)) if holders is None else holders, powers, strict=True):
+        key = secret_of(number).public_key().to_bytes() if signed else number.to_bytes(KEY_BYTES)
+        members.append(Delegate(address_of(number), power, key))
     return DelegateSet(tuple(members), rule)

@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import heapq
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from l1.consensus.delegates import DelegateSet
 from l1.consensus.driver import Certify, Driver
 from l1.consensus.messages import Proposal, Vote
 from l1.consensus.parameters import WAITING, Pacing, Parameters
 from l1.consensus.schedule import phase_ends
 from l1.simulation.adversary import Adversary, Knowledge
 from l1.simulation.checker import CHECKS, Checker, Violation
+from l1.simulation.electorate import Electorates
+from l1.simulation.fault import Fault
 from l1.simulation.host import Host, Sent
 from l1.simulation.network import Network
-from l1.simulation.plan import START, Fault, Plan
+from l1.simulation.plan import START, Moment, Plan
 from l1.simulation.reference_port import ReferencePort, Unbound
-from l1.simulation.signatures import Bls, Ledger, Scheme, delegates_of
+from l1.simulation.signatures import Bls, Ledger, Scheme, SetOf, address_of
 from l1.simulation.wills import WILLS
 
 SETTLING = 60_000
@@ -37,7 +39,7 @@ class Rule:
 
     driver: DriverFactory = Driver
     """Makes a delegate's driver; byzantine ones start from the same."""
-    scheme: Callable[[DelegateSet], Scheme] = Ledger
+    scheme: Callable[[SetOf], Scheme] = Ledger
     """How they sign, where no real signatures are asked for."""
     checks: frozenset[str] = CHECKS
     """What is held against them."""
@@ -65,6 +67,8 @@ class Report(NamedTuple):
     """A hash of everything that was sent and decided, in its order: the same for the same seed, always."""
     most_rounds: int
     """The most rounds that a height took that began when the network was stable."""
+    happened: dict[Fault | Moment, int]
+    """How often each fault, and each moment of a crash, happened: messages, clocks, crashes, epochs, or deeds."""
 
 
 class World:
@@ -75,9 +79,11 @@ class World:
         self.rule = rule
         self.now = 0
         self.rng = random.Random(f"run {plan.seed}")
-        self.delegates = delegates_of(plan.powers, plan.parameters.quorum_rule, signed=signed)
-        self.scheme: Scheme = Bls(self.delegates) if signed else rule.scheme(self.delegates)
-        self.checker = Checker(self.delegates, frozenset(plan.byzantine), rule.checks)
+        self.electorates = Electorates(plan, signed=signed)
+        self.scheme: Scheme = (Bls if signed else rule.scheme)(self.electorates.set_of)
+        self.checker = Checker(self.electorates, rule.checks)
+        self.happened: Counter[Fault | Moment] = Counter()
+        """See Report."""
         self.knowledge: Knowledge | None = Knowledge() if plan.byzantine else None
         self._heap: list[tuple[int, int, Callable[..., None], tuple[object, ...]]] = []
         self._pushed = 0
@@ -134,9 +140,9 @@ class World:
         parts = (each if isinstance(each, bytes) else b"%d" % each for each in details)
         self._trace.update(b"%d %s %s\n" % (self.now, what, b" ".join(parts)))
 
-    def new_driver(self, index: int) -> Driver | ReferencePort:
+    def new_driver(self, number: int) -> Driver | ReferencePort:
         """A delegate's driver, as it is after switching on."""
-        return self.rule.driver(self.plan.parameters, self.delegates.members[index].address, self.scheme.certify)
+        return self.rule.driver(self.plan.parameters, address_of(number), self.scheme.certify)
 
     # --- the run ---
 
@@ -203,13 +209,17 @@ class World:
 
     def _give_up(self) -> None:
         if not self._done():
-            reached = [(host.index, len(host.chain), *host.driver.state[1:3]) for host in self._honest()]
+            reached = [(host.number, len(host.chain), *host.driver.state[1:3]) for host in self._honest()]
             self.checker.report("liveness", self.now, f"{reached} (delegate, height, round, phase); goal {self._goal}")
 
     def _report(self) -> Report:
         checker = self.checker
         calm = [round_ + 1 for height, round_ in checker.rounds.items() if height > self._stable_height + 1]
         self.note(b"end", self._events, self.rng.getrandbits(64))
+        happened = self.happened + self._network.happened
+        happened[Fault.SKEW] = sum(map(bool, self.plan.skews))
+        happened[Fault.DRIFT] = sum(map(bool, self.plan.drifts))
+        happened[Fault.CHURN] = self.electorates.changes(len(checker.blocks))
         return Report(
             self.plan.seed,
             len(checker.blocks),
@@ -218,6 +228,7 @@ class World:
             tuple(checker.violations),
             self._trace.hexdigest(),
             max(calm, default=0),
+            {what: count for what, count in happened.items() if count},
         )
 
 

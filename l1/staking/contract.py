@@ -5,22 +5,27 @@ Takes the artifact of `verifier/contracts/l1/Staking.sol`; executing a call is t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-from eth_abi.abi import decode, encode
-from eth_hash.auto import keccak
-
+from l1.contracts import construction
+from l1.contracts.abi import Artifact
+from l1.staking.evidence import HISTORY_BLOCKS
 from l1.staking.parameters import ExitOrder, Parameters, Rotation
 from l1.staking.points import key_point, signature_point
 from l1.staking.state import Bucket, Candidate, Exit, Poll, Seat, StakingState
-from native import _native
 
 STAKING_ADDRESS = b"staking".rjust(20, b"\0")
 """Where the genesis puts the contract, 20 bytes."""
+
+CONTRACT = Artifact("l1.staking", "Staking")
+"""What `Staking.sol` compiles to."""
+
+MAX_SEATS = 144
+"""Most delegates of an epoch that the system calls have gas for, whatever happened in it."""
+
+MAX_SHARES = 100
+"""Most candidates who share an epoch's reward, likewise."""
 
 PAGE = 64
 """Entries that one call reads."""
@@ -29,42 +34,52 @@ Call = Callable[[bytes], bytes]
 """Executes call data on the contract, read-only, and returns the result."""
 
 
-@cache
-def artifact() -> dict[str, Any]:
-    """What `Staking.sol` compiles to, as the compiler wrote it."""
-    loaded: dict[str, Any] = json.loads((files("l1.staking") / "artifacts" / "Staking.json").read_text())
-    return loaded
-
-
 def creation_code(parameters: Parameters) -> bytes:
     """Code that deploys the contract with these constants.
 
     Raises
     ------
     ValueError
-        For parameters that the contract does not implement: IIP-61's exits, absolute rotation, candidates without keys.
+        For parameters that the contract does not implement: IIP-61's exits, absolute rotation, candidates without keys;
+        for a threshold or a share above one; for epochs so long that the first poll cannot read the genesis block's
+        hash any more; for more delegates, or more of those who share a reward, than one transaction can settle.
     """
     if parameters.exit_order is not ExitOrder.FIFO_SERVING or parameters.rotation is not Rotation.EPOCH:
         raise ValueError(f"the contract has no {parameters.exit_order} and no {parameters.rotation}")
     if not parameters.require_bls_key or not parameters.recovery_hysteresis:
         raise ValueError("the contract asks for BLS keys, and remembers disqualification")
-    values = (
-        parameters.blocks_per_epoch,
-        parameters.registration_fee,
-        parameters.register_self_stake,
-        parameters.active_self_stake,
-        parameters.min_bucket,
-        parameters.max_days,
-        parameters.withdraw_wait,
-        parameters.endorsement_wait,
-        parameters.productivity_threshold,
-        parameters.slash_per_block if parameters.slash_unproductive else 0,
-        parameters.block_reward,
-        parameters.epoch_reward,
-        parameters.exit_epochs,
-    )
-    constructor = next(each for each in artifact()["abi"] if each["type"] == "constructor")
-    return bytes.fromhex(artifact()["bytecode"][2:]) + encode(_types(constructor["inputs"]), [values])
+    if not 0 <= parameters.productivity_threshold <= 100:
+        raise ValueError(f"productivity_threshold: {parameters.productivity_threshold} is no percentage")
+    if not 0 <= parameters.equivocation_slash_share <= 10_000:
+        raise ValueError(f"equivocation_slash_share: {parameters.equivocation_slash_share} is not in [0, 10000]")
+    if parameters.poll_height(1) > HISTORY_BLOCKS:
+        raise ValueError(f"blocks_per_epoch: the first poll must be in block {HISTORY_BLOCKS} or before (EIP-2935)")
+    if parameters.max_delegates > MAX_SEATS or parameters.epoch_reward_delegates > MAX_SHARES:
+        raise ValueError(
+            f"max_delegates {parameters.max_delegates} and epoch_reward_delegates {parameters.epoch_reward_delegates}: "
+            f"a transaction settles at most {MAX_SEATS} and {MAX_SHARES} (EIP-7825)"
+        )
+    return CONTRACT.creation_code(tuple(constants(parameters).values()))
+
+
+def constants(parameters: Parameters) -> dict[str, int]:
+    """What the contract is made with, by the name of each getter, in the constructor's order."""
+    return {
+        "BLOCKS_PER_EPOCH": parameters.blocks_per_epoch,
+        "REGISTRATION_FEE": parameters.registration_fee,
+        "REGISTER_SELF_STAKE": parameters.register_self_stake,
+        "ACTIVE_SELF_STAKE": parameters.active_self_stake,
+        "MIN_BUCKET": parameters.min_bucket,
+        "MAX_DAYS": parameters.max_days,
+        "WITHDRAW_WAIT": parameters.withdraw_wait,
+        "ENDORSEMENT_WAIT": parameters.endorsement_wait,
+        "PRODUCTIVITY_THRESHOLD": parameters.productivity_threshold,
+        "SLASH_PER_BLOCK": parameters.slash_per_block if parameters.slash_unproductive else 0,
+        "BLOCK_REWARD": parameters.block_reward,
+        "EPOCH_REWARD": parameters.epoch_reward,
+        "EXIT_EPOCHS": parameters.exit_epochs,
+        "EQUIVOCATION_SLASH_SHARE": parameters.equivocation_slash_share,
+    }
 
 
 def runtime_code(parameters: Parameters) -> bytes:
@@ -75,30 +90,12 @@ def runtime_code(parameters: Parameters) -> bytes:
     ValueError
         As `creation_code`.
     """
-    chain, _ = _native.Chain.genesis(
-        chain_id=1, gas_limit=60_000_000, base_fee_per_gas=0, timestamp=0, extra_data=b"", alloc={}
-    )
-    result = chain.view(0).call(
-        sender=bytes(20),
-        to=None,
-        data=creation_code(parameters),
-        value=0,
-        gas=None,
-        gas_price=0,
-        tip=None,
-        access_list=[],
-        gas_cap=16_000_000,
-    )
-    if result.status != "success":
-        raise ValueError(f"the constructor failed: {result.status} {result.halt_reason}")
-    return result.output
+    return construction.runtime_code(creation_code(parameters))
 
 
 def encode_call(name: str, *arguments: object) -> bytes:
     """Call data of a function. Raises eth_abi's EncodingError for a value that does not fit its type."""
-    entry = _function(name)
-    types = _types(entry["inputs"])
-    return keccak(f"{name}({','.join(types)})".encode())[:4] + encode(types, arguments)
+    return CONTRACT.encode_call(name, *arguments)
 
 
 def encode_key(bls_key: bytes, possession: bytes) -> tuple[bytes, bytes]:
@@ -114,7 +111,7 @@ def encode_key(bls_key: bytes, possession: bytes) -> tuple[bytes, bytes]:
 
 def error_name(data: bytes) -> str:
     """The custom error in a revert's data; `Error` and `Panic` are Solidity's own. Empty for an unknown one."""
-    return _errors().get(data[:4], "")
+    return CONTRACT.error_name(data)
 
 
 def read_state(call: Call, epoch: int, *, with_buckets: bool = False) -> StakingState:
@@ -155,12 +152,18 @@ def read_state(call: Call, epoch: int, *, with_buckets: bool = False) -> Staking
     )
 
 
-def _candidate(address: str, bls_key: bytes, fields: Sequence[Any]) -> Candidate:
+def read_seats(call: Call, epoch: int) -> tuple[Seat, ...]:
+    """The delegates that an epoch's poll froze, in their order; none where there was no poll, or nobody to elect."""
+    poll = _poll(call, epoch)
+    return poll.seats if poll else ()
+
+
+def _candidate(address: bytes, bls_key: bytes, fields: Sequence[Any]) -> Candidate:
     operator, _, reward, unproductive, disqualified, votes, self_stake, bucket, ticket, leaves_at = fields
     return Candidate(
-        identity=_address(address),
-        operator=_address(operator),
-        reward=_address(reward),
+        identity=address,
+        operator=operator,
+        reward=reward,
         bls_key=bls_key,
         votes=votes,
         self_stake_bucket=bucket - 1 if bucket else None,
@@ -175,8 +178,8 @@ def _bucket(index: int, fields: Sequence[Any]) -> Bucket:
     owner, started_at, days, candidate, unstaked_at, auto_stake, amount, endorsed_until = fields
     return Bucket(
         index,
-        _address(owner),
-        _address(candidate),
+        owner,
+        candidate,
         amount,
         days,
         auto_stake,
@@ -192,42 +195,10 @@ def _poll(call: Call, epoch: int) -> Poll | None:
         return None
     return Poll(
         epoch,
-        tuple(Seat(_address(each[0]), _address(each[1]), each[2], each[3]) for each in seats),
-        tuple((_address(identity), votes) for identity, votes in ranking),
+        tuple(Seat(*each) for each in seats),
+        tuple(ranking),
     )
-
-
-def _address(text: str) -> bytes:
-    return bytes.fromhex(text[2:])
 
 
 def _read(call: Call, name: str, *arguments: object) -> tuple[Any, ...]:
-    return decode(_types(_function(name)["outputs"]), call(encode_call(name, *arguments)))
-
-
-@cache
-def _function(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(
-        each for each in artifact()["abi"] if each["type"] == "function" and each["name"] == name
-    )
-    return found
-
-
-@cache
-def _errors() -> dict[bytes, str]:
-    errors = [each for each in artifact()["abi"] if each["type"] == "error"]
-    named = {
-        keccak(f"{each['name']}({','.join(_types(each['inputs']))})".encode())[:4]: each["name"] for each in errors
-    }
-    return named | {bytes.fromhex("08c379a0"): "Error", bytes.fromhex("4e487b71"): "Panic"}
-
-
-def _types(inputs: list[dict[str, Any]]) -> list[str]:
-    return [_type(each) for each in inputs]
-
-
-def _type(entry: dict[str, Any]) -> str:
-    kind: str = entry["type"]
-    if not kind.startswith("tuple"):
-        return kind
-    return f"({','.join(_types(entry['components']))}){kind.removeprefix('tuple')}"
+    return CONTRACT.decode_result(name, call(encode_call(name, *arguments)))

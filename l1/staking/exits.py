@@ -24,13 +24,21 @@ def request_exit(state: StakingState, caller: bytes) -> StakingState:
     return replace(state, next_ticket=state.next_ticket + 1)
 
 
-def cancel_exit(parameters: Parameters, state: StakingState, caller: bytes) -> StakingState:
-    """Leave the queue again, before the exit is admitted."""
+def cancel_exit(parameters: Parameters, state: StakingState, block: BlockContext, caller: bytes) -> StakingState:
+    """Leave the queue again, before the exit is admitted.
+
+    Not where the self-stake is another's, whose endorsement is over: its owner waits for the exit, and a candidate that
+    cancelled it again and again would never let go.
+    """
     candidate = state.candidate(caller)
     if candidate.exit is None:
         raise StakingRefused("ExitNotRequested", f"0x{caller.hex()} is not leaving")
     if candidate.exit.leaves_at is not None or parameters.exit_order is ExitOrder.VOTES_IDLE:
         raise StakingRefused("ExitActive", f"the exit of 0x{caller.hex()} can no longer be cancelled")
+    assert candidate.self_stake_bucket is not None, "who waits to leave has a self-stake"
+    bucket = state.buckets[candidate.self_stake_bucket]
+    if bucket.owner != caller and not bucket.endorses(block.height):
+        raise StakingRefused("NotEndorsed", f"bucket {bucket.index} is another's, whose endorsement is over")
     return state.with_candidate(replace(candidate, exit=None))
 
 

@@ -20,6 +20,9 @@ V = TypeVar("V")
 ENDORSED_UNTIL_NOTICE = 2**64 - 1
 """Height at which an endorsement without notice ends: never (staking/endorsement.go)."""
 
+MAX_VOTES = 2**96 - 1
+"""Most votes of a candidate, rau: the power of a seat is a number of 96 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class BlockContext:
@@ -201,7 +204,9 @@ class StakingState:
         return replace(self, buckets=put(self.buckets, bucket.index, bucket)).with_candidate(changed)
 
     def with_candidate(self, candidate: Candidate) -> StakingState:
-        """Put a candidate."""
+        """Put a candidate. Raises StakingRefused (VotesTooLarge)."""
+        if candidate.votes > MAX_VOTES:
+            raise StakingRefused("VotesTooLarge", f"0x{candidate.identity.hex()} would have {candidate.votes} votes")
         return replace(self, candidates=put(self.candidates, candidate.identity, candidate))
 
     def with_self_stake(self, identity: bytes, index: int | None) -> StakingState:

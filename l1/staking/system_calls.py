@@ -83,6 +83,7 @@ def expected_system_calls(parameters: Parameters, state: StakingState, headers: 
         calls.append(encode_poll(found.election.poll))
     if found.ended is not None:
         calls.append(encode_call("endEpoch", *found.ended))
+        calls.append(encode_call("shareReward", found.ended[0]))
     return tuple(calls)
 
 

@@ -86,6 +86,7 @@ pub fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add("ExecutionRefused", py.get_type::<ExecutionRefused>())?;
     m.add("StateNotAvailable", py.get_type::<StateNotAvailable>())?;
     m.add("STATE_HISTORY", w3bstream_evm::STATE_HISTORY)?;
+    m.add("MAX_WITHDRAWALS", w3bstream_evm::MAX_WITHDRAWALS)?;
     m.add("FORKS", PyTuple::new(py, w3bstream_evm::Fork::ALL.map(w3bstream_evm::Fork::name))?)?;
     m.add_class::<transaction::Transaction>()?;
     m.add_class::<block::Block>()?;

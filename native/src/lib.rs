@@ -1,5 +1,6 @@
 //! The Python surface of the accelerator. Each room registers its own classes and functions; nothing here decides.
 
+mod attestation;
 mod babyjubjub;
 mod bls;
 mod callback;
@@ -12,6 +13,7 @@ use pyo3::prelude::*;
 
 #[pymodule]
 fn _native(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    attestation::register(m)?;
     babyjubjub::register(m)?;
     bls::register(m)?;
     evm::register(m)?;

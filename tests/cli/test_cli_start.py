@@ -26,6 +26,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("PROVERS", "-1", "less than 0"),
         ("LEASE_SECONDS", "0", "not more than 0.0"),
         ("API_INSECURE", "perhaps", "neither true nor false"),
+        ("CHAIN_DELEGATES", "200", "more than 144"),
+        ("CHAIN_DELEGATES", "abc", "not a whole number"),
     ],
 )
 @pytest.mark.parametrize("command", ["up", "demo"])
@@ -35,6 +37,11 @@ def test_a_bad_setting(command: str, name: str, value: str, what: str, monkeypat
     assert (error["code"], error["field"]) == ("W3B-8007", f"W3BSTREAM_{name}")
     assert error["message"] == f"W3BSTREAM_{name} is {value!r}: {what}"
     assert error["next_step"] == "docs/reference/settings.md lists the settings."
+
+
+@pytest.mark.parametrize("given", ["999", "145", "-1", "abc", "1.5"])
+def test_delegates_that_no_chain_has(given: str) -> None:
+    assert "--delegates" in Cli()("up", f"--delegates={given}", code=2).err
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])

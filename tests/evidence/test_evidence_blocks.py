@@ -91,6 +91,7 @@ def test_typed_transactions_of_one_anvil_block(anvil: Chain) -> None:
     anvil.rpc("evm_setAutomine", True)
     block = full_block(anvil, anvil.web3.eth.block_number)
     assert len(block.inputs) == len(raws)
+    assert block.hashes == tuple(keccak(raw) for raw in raws)
     for at, raw in enumerate(raws):
         mined = mined_in(block.header, at, *block.proofs(at))
         assert mined.transaction.hash == keccak(raw)

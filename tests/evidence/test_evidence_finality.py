@@ -11,6 +11,7 @@ from eth_hash.auto import keccak
 from l1.consensus.certificate import bitmap_of, footer
 from l1.consensus.machine import Topic
 from l1.consensus.messages import Certificate, Vote, domain_of
+from l1.consensus.parameters import IIP_51
 from l1.nodes.keys import DelegateKeys, derive
 from native import _native
 from tests.evidence.conftest import Scene
@@ -19,11 +20,11 @@ from verifier.errors import Refused
 from verifier.evidence import rlp
 from verifier.evidence.blocks import Header
 from verifier.evidence.document import DelegatePart, Document, EpochPart, FinalityPart
-from verifier.evidence.finality_checks import PARAMETERS, check_finality
+from verifier.evidence.finality_checks import check_finality
 from verifier.evidence.report import Checks, Verdict
 from verifier.evidence.verification import verify_evidence
 
-EPOCH = PARAMETERS.blocks_per_epoch
+EPOCH = IIP_51.blocks_per_epoch
 
 
 def refusal(document: Document) -> Refused:
@@ -75,6 +76,9 @@ def test_delegates_of_one_process_are_not_for_production(scene: Scene) -> None:
         lambda part: replace(part, delegates=()),
         lambda part: replace(part, delegates=(replace(part.delegates[0], power=1), *part.delegates[1:])),
         lambda part: replace(part, genesis=part.genesis[:-1]),
+        lambda part: replace(part, rules=b""),
+        lambda part: replace(part, rules=part.rules + b" "),
+        lambda part: replace(part, rules=part.rules.replace(b'"blocksPerEpoch":1440', b'"blocksPerEpoch":9999')),
         lambda part: replace(part, epochs=(EpochPart(part.genesis, part.footers[0], ()),)),
     ],
 )
@@ -110,8 +114,9 @@ def parts(keys: tuple[DelegateKeys, ...]) -> tuple[DelegatePart, ...]:
     return tuple(DelegatePart(each.address, 1, each.voting.public_key().to_bytes()) for each in keys)
 
 
-def header(number: int, following: tuple[DelegateKeys, ...]) -> bytes:
+def header(number: int, following: tuple[DelegateKeys, ...], mix_hash: bytes = bytes(32)) -> bytes:
     fields: list[rlp.Item] = [bytes(32)] * 21
+    fields[13] = mix_hash
     root = keccak(rlp.encode([[each.address, b"\x01", each.key] for each in parts(following)]))
     fields[8], fields[11], fields[12] = rlp.encode_int(number), b"\x01", root
     return rlp.encode(fields)

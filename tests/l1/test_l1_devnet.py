@@ -16,11 +16,11 @@ from l1_wallet import key, send
 from web3 import Web3
 
 from l1.chain.genesis import Genesis, GenesisInvalid, load_genesis, parse_genesis
-from l1.chain.genesis_delegates import delegate_set, parse_delegates
-from l1.consensus.delegates import DelegateSet
+from l1.consensus.delegates import Delegate, DelegateSet
 from l1.consensus.parameters import DEVNET
 from l1.light.client import Checkpoint, LightClient, NotFinal
-from l1.nodes.keys import derive, with_devnet
+from l1.nodes.devnet_genesis import with_devnet
+from l1.nodes.keys import derive
 from l1.process import ChainProcess, ChainProcessError
 
 DELEGATES = 7
@@ -49,7 +49,13 @@ def ask(web3: Web3, method: str, *parameters: object) -> Any:
 
 
 def named_set(web3: Web3) -> DelegateSet:
-    return delegate_set(parse_delegates(ask(web3, "w3b_getDelegates", "latest")))
+    named = ask(web3, "w3b_getDelegates", "latest")
+    return DelegateSet(
+        tuple(
+            Delegate(bytes.fromhex(each["address"][2:]), int(each["power"], 16), bytes.fromhex(each["blsKey"][2:]))
+            for each in named
+        )
+    )
 
 
 def client_at_genesis(web3: Web3) -> LightClient:

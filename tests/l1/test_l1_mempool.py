@@ -184,3 +184,62 @@ def test_pending_is_always_gapless_and_counted(view: _native.StateView, steps: l
         assert len(held) == len(pool) == sum(len(have) for have in nonces.values()) <= 9
         assert sorted(order(pool)) == sorted((raw_address(n), i) for n, run in runs.items() for i in range(run))
         assert pool.status() == (sum(runs.values()), len(pool) - sum(runs.values()))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(sorted(_POOL))), max_size=80), st.integers(1, 6))
+def test_what_goes_is_the_cheapest_of_the_senders_last(
+    view: _native.StateView, steps: list[tuple[int, Any]], limit: int
+) -> None:
+    """A full pool gives up the lowest tip, the newest of those, among each sender's highest nonce, and nothing else."""
+    pool = Mempool(MempoolLimits(transactions=limit))
+    held: list[_native.Transaction] = []
+    for kind, name in steps:
+        item = _POOL[name]
+        if kind == 0:
+            pool.remove(item.hash)
+            held = [each for each in held if each.hash != item.hash]
+            continue
+        lasts = [
+            max((each for each in held if each.sender == sender), key=lambda each: each.nonce)
+            for sender in {each.sender for each in held}
+        ]
+        victim = min(lasts, key=lambda each: (each.max_priority_fee_per_gas, -held.index(each)), default=item)
+        replaced = [each for each in held if (each.sender, each.nonce) == (item.sender, item.nonce)]
+        is_full = len(held) == limit and not replaced
+        try:
+            pool.add(item, view)
+        except MempoolRefused as error:
+            if "txpool is full" in str(error):
+                too_cheap = victim.max_priority_fee_per_gas >= item.max_priority_fee_per_gas
+                assert is_full
+                assert too_cheap or victim.sender == item.sender
+        else:
+            gone = [victim] if is_full else replaced
+            held = [each for each in held if each not in gone] + [item]
+        assert {each.hash for each in _POOL.values() if pool.get(each.hash)} == {each.hash for each in held}
+
+
+def test_the_same_transaction_over_and_over_takes_no_memory(view: _native.StateView) -> None:
+    pool = Mempool(MempoolLimits(transactions=2))
+    pool.add(tx(2, 0, 50), view)
+    again = tx(1, 0, 30)
+    for _ in range(5_000):
+        pool.add(again, view)
+        pool.remove(again.hash)
+    assert len(pool._lasts) < 2_000
+    pool.add(again, view)
+    pool.add(tx(3, 0, 40), view)
+    assert (len(pool), pool.get(again.hash)) == (2, None)
+
+
+def test_a_nonce_that_is_the_last_again_may_go_again(view: _native.StateView) -> None:
+    pool = Mempool(MempoolLimits(transactions=2))
+    pool.add(tx(1, 0, 10), view)
+    pool.add(tx(1, 1, 40), view)
+    with pytest.raises(MempoolRefused, match="txpool is full"):
+        pool.add(tx(2, 0, 20), view)
+    pool.remove(tx(1, 1, 40).hash)
+    pool.add(tx(2, 0, 20), view)
+    pool.add(tx(3, 0, 15), view)
+    assert (len(pool), pool.get(tx(1, 0, 10).hash)) == (2, None)

@@ -13,8 +13,8 @@ from eth_hash.auto import keccak
 
 from coordinator.settlement.chain import Block, Fees, Log, Receipt, Reverted, RpcRefused
 from coordinator.settlement.signer import Signed
+from l1.contracts.abi import signature_of, type_of, types_of
 from verifier import bindings as b
-from verifier.bindings.abi import _signature, _types, abi_type
 from verifier.errors import Unavailable
 
 CHAIN_ID = 4690
@@ -62,7 +62,7 @@ class Refusal(Exception):
     def __init__(self, contract: str, name: str, *values: Any) -> None:
         super().__init__(name)
         entry = next(e for e in b.abi_of(contract) if e["type"] == "error" and e["name"] == name)
-        self.data = keccak(_signature(entry))[:4] + encode(_types(entry["inputs"]), values)
+        self.data = keccak(signature_of(entry))[:4] + encode(types_of(entry["inputs"]), values)
 
 
 @dataclass
@@ -82,20 +82,20 @@ class State:
 
 def _arguments(contract: str, data: bytes) -> tuple[str, tuple[Any, ...]]:
     for entry in b.abi_of(contract):
-        if entry["type"] == "function" and keccak(_signature(entry))[:4] == data[:4]:
-            return entry["name"], decode(_types(entry["inputs"]), data[4:])
+        if entry["type"] == "function" and keccak(signature_of(entry))[:4] == data[:4]:
+            return entry["name"], decode(types_of(entry["inputs"]), data[4:])
     raise AssertionError(data[:4].hex())
 
 
 def _opening_type() -> str:
     batch = next(e for e in b.abi_of("FleetManagement") if e.get("name") == "applyBatch")
     record = batch["inputs"][0]["components"]
-    return abi_type(next(each for each in record if each["name"] == "opening"))
+    return type_of(next(each for each in record if each["name"] == "opening"))
 
 
 def _event(contract: str, name: str, address: str, **values: Any) -> Log:
     entry = next(e for e in b.abi_of(contract) if e["type"] == "event" and e["name"] == name)
-    topics, plain = [keccak(_signature(entry))], []
+    topics, plain = [keccak(signature_of(entry))], []
     for each in entry["inputs"]:
         value = values[each["name"]]
         if each["indexed"]:
@@ -304,7 +304,7 @@ class MemoryChain:
 
     def _view(self, data: bytes) -> bytes | None:
         name, arguments = _arguments("FleetManagement", data)
-        types = _types(next(e for e in b.abi_of("FleetManagement") if e.get("name") == name)["outputs"])
+        types = types_of(next(e for e in b.abi_of("FleetManagement") if e.get("name") == name)["outputs"])
         if name == "taskOf":
             return encode(types, [(1, 1, 1, 2, 1, self.state.tasks.get(arguments[0], bytes(32)), bytes(32))])
         if name == "assignmentOf":
@@ -313,7 +313,7 @@ class MemoryChain:
         return None
 
     def _task_state(self, task_id: bytes) -> bytes:
-        types = _types(next(e for e in b.abi_of("Router") if e.get("name") == "taskState")["outputs"])
+        types = types_of(next(e for e in b.abi_of("Router") if e.get("name") == "taskState")["outputs"])
         found = self.state.accepted.get(task_id)
         if found is None:
             return encode(types, [(0, 0, bytes(32), 0, [])])

@@ -42,7 +42,7 @@ class Run:
     settlement: Settlement = field(init=False)
 
     def restart(self, limits: SenderLimits = LIMITS) -> None:
-        async def tell(_session: AsyncSession, _now: int, task: TaskRow) -> None:
+        async def tell(_session: AsyncSession, _now: int, task: TaskRow, _proof: object = None) -> None:
             self.told[f"{task.id} {task.state}"] += 1
 
         self.settlement = Settlement(

@@ -19,6 +19,8 @@ from eth_hash.auto import keccak
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.evidence.final_receipts import FinalReceipts
+from coordinator.evidence.many_servers import rpc_of
 from coordinator.ledger.openings import opening_of
 from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookEndpointRow
 from coordinator.ledger.outboxes import enqueue_tx
@@ -39,6 +41,7 @@ from tests.contracts.groth16_simulator import TrapdoorKey, signals_of
 from verifier import bindings as b
 from verifier.completeness import COMPLETENESS_OUTPUTS, Completeness
 from verifier.contracts.compile import NODE_MODULES
+from verifier.evidence.document import BLS
 from verifier.statement import Domain, Opening, program_id, task_id
 
 ANVIL = NODE_MODULES / "@foundry-rs" / "anvil-linux-amd64" / "bin" / "anvil"
@@ -189,7 +192,10 @@ class World:
             "sender_limits": FAST,
             "collector_limits": CollectorLimits(status_seconds=0.0),
         }
-        return Settlement(self.ledger, chain or self.chain, self.signer, self.deployment, **(options | changes))
+        options |= changes
+        asked = chain or self.chain
+        options.setdefault("receipts", FinalReceipts(rpc_of(asked)) if options["finality"].source == BLS else None)
+        return Settlement(self.ledger, asked, self.signer, self.deployment, **options)
 
     async def add_project(self, *, threshold: int = 1, dapp: str | None = None) -> int:
         """A project with one version, as the API leaves them; its dApp is the sample unless another is given."""

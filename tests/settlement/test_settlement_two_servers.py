@@ -103,7 +103,7 @@ class Two(Run):
     views: tuple[View, View]
 
     def restart(self, limits: SenderLimits = LIMITS, finality: Finality | None = None) -> None:
-        async def tell(_session: object, _now: int, _task: object) -> None:
+        async def tell(*_: object) -> None:
             """Nobody listens."""
 
         super().restart(limits)

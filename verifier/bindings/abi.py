@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from typing import Any
 
 from eth_abi.abi import decode as abi_decode
-from eth_abi.abi import encode as abi_encode
 from eth_abi.exceptions import DecodingError
 from eth_hash.auto import keccak
 
+from l1.contracts.abi import BUILT_IN, Artifact, signature_of, types_of
+
 CONTRACTS = ("ProjectRegistry", "FleetManagement", "Router", "Groth16Verifier", "TemperatureDapp")
 """Contracts whose events and errors are decoded."""
-
-_BUILT_IN: dict[bytes, tuple[str, list[dict[str, Any]]]] = {
-    keccak(b"Error(string)")[:4]: ("Error", [{"name": "message", "type": "string"}]),
-    keccak(b"Panic(uint256)")[:4]: ("Panic", [{"name": "code", "type": "uint256"}]),
-}
 
 
 @dataclass(frozen=True)
@@ -55,56 +49,30 @@ def _shown(value: Any) -> str:
 
 
 @cache
-def _artifact(contract: str) -> dict[str, Any]:
-    path = files("verifier.contracts") / "artifacts" / f"{contract}.json"
-    loaded: dict[str, Any] = json.loads(path.read_text())
-    return loaded
+def _artifact(contract: str) -> Artifact:
+    return Artifact("verifier.contracts", contract)
 
 
 def abi_of(contract: str) -> list[dict[str, Any]]:
     """The contract's ABI as the compiler gives it. Raises FileNotFoundError for a name without an artifact."""
-    abi: list[dict[str, Any]] = _artifact(contract)["abi"]
+    abi: list[dict[str, Any]] = _artifact(contract).document["abi"]
     return abi
 
 
 def bytecode_of(contract: str) -> bytes:
     """The contract's creation code, without constructor arguments."""
-    return bytes.fromhex(_artifact(contract)["bytecode"][2:])
-
-
-def abi_type(entry: dict[str, Any]) -> str:
-    """Canonical type of one ABI input, with structs written as tuples."""
-    kind: str = entry["type"]
-    if not kind.startswith("tuple"):
-        return kind
-    inner = ",".join(abi_type(component) for component in entry["components"])
-    return f"({inner}){kind[len('tuple') :]}"
-
-
-def _types(entries: Sequence[dict[str, Any]]) -> list[str]:
-    return [abi_type(entry) for entry in entries]
-
-
-def _signature(entry: dict[str, Any]) -> bytes:
-    return f"{entry['name']}({','.join(_types(entry['inputs']))})".encode()
-
-
-@cache
-def _function(contract: str, name: str) -> tuple[bytes, list[str], list[str]]:
-    """Selector, argument types and result types; no contract of ours overloads a function."""
-    entry = next(e for e in abi_of(contract) if e["type"] == "function" and e["name"] == name)
-    return keccak(_signature(entry))[:4], _types(entry["inputs"]), _types(entry["outputs"])
+    return bytes.fromhex(_artifact(contract).document["bytecode"][2:])
 
 
 def encode_call(contract: str, function: str, *arguments: Any) -> bytes:
     """Call data of `function`. Raises eth_abi's EncodingError for a value that does not fit its type."""
-    selector, types, _ = _function(contract, function)
-    return selector + abi_encode(types, arguments)
+    return _artifact(contract).encode_call(function, *arguments)
 
 
 def decode_result(contract: str, function: str, data: bytes) -> tuple[Any, ...]:
     """What a call of `function` returned. Raises eth_abi's DecodingError for data that is no such result."""
-    return tuple(abi_decode(_function(contract, function)[2], data))
+    entry = next(each for each in abi_of(contract) if each["type"] == "function" and each["name"] == function)
+    return tuple(abi_decode(types_of(entry["outputs"]), data))
 
 
 @cache
@@ -113,14 +81,13 @@ def _events() -> dict[bytes, tuple[str, dict[str, Any]]]:
     for contract in CONTRACTS:
         for entry in abi_of(contract):
             if entry["type"] == "event":
-                found.setdefault(keccak(_signature(entry)), (contract, entry))
+                found.setdefault(keccak(signature_of(entry)), (contract, entry))
     return found
 
 
 def event_topic(contract: str, name: str) -> bytes:
     """Topic 0 of an event, 32 bytes, for log filters."""
-    entry = next(e for e in abi_of(contract) if e["type"] == "event" and e["name"] == name)
-    return keccak(_signature(entry))
+    return _artifact(contract).event_topic(name)
 
 
 def decode_event(topics: Sequence[bytes], data: bytes) -> Event | None:
@@ -141,7 +108,7 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event | None:
             each["name"]: abi_decode([each["type"]], bytes(topic))[0]
             for each, topic in zip(indexed, topics[1:], strict=True)
         }
-        values = abi_decode(_types(plain), bytes(data))
+        values = abi_decode(types_of(plain), bytes(data))
     except DecodingError:
         return None
     args.update(zip((each["name"] for each in plain), values, strict=True))
@@ -150,11 +117,11 @@ def decode_event(topics: Sequence[bytes], data: bytes) -> Event | None:
 
 @cache
 def _errors() -> dict[bytes, tuple[str, list[dict[str, Any]]]]:
-    found = dict(_BUILT_IN)
+    found = {keccak(signature_of(each))[:4]: (each["name"], each["inputs"]) for each in BUILT_IN}
     for contract in CONTRACTS:
         for entry in abi_of(contract):
             if entry["type"] == "error":
-                found.setdefault(keccak(_signature(entry))[:4], (entry["name"], entry["inputs"]))
+                found.setdefault(keccak(signature_of(entry))[:4], (entry["name"], entry["inputs"]))
     return found
 
 
@@ -167,7 +134,7 @@ def decode_revert(data: bytes) -> Revert:
         return Revert("Unknown", {"data": bytes(data)})
     name, inputs = known
     try:
-        values = abi_decode(_types(inputs), data[4:])
+        values = abi_decode(types_of(inputs), data[4:])
     except (DecodingError, UnicodeDecodeError, OverflowError):
         return Revert("Unknown", {"data": bytes(data)})
     return Revert(name, {entry["name"]: value for entry, value in zip(inputs, values, strict=True)})

@@ -16,7 +16,8 @@ library BLS12381 {
     address private constant G2ADD = address(0x0d);
     address private constant PAIRING = address(0x0f);
     address private constant MAP_FP2_TO_G2 = address(0x11);
-    /// @dev More than any call but G1MSM costs. A refused input burns all gas that it was given, so it is not given all.
+    /// @dev More than any call but G1MSM costs. A refused input burns all gas that it was given, so it is not given
+    /// all.
     uint256 private constant GAS = 300_000;
     /// @dev What G1MSM costs a point at most: with its discount it is less.
     uint256 private constant MSM_GAS = 12_000;
@@ -32,8 +33,9 @@ library BLS12381 {
         hex"17f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
         hex"00000000000000000000000000000000"
         hex"114d1d6855d545a8aa7d76c8cf2e21f267816aef1db507c96655b9d5caac42364e6f38ba0ecb751bad54dcd6b939c2ca";
-    /// @dev The tag and its length.
-    bytes private constant DST_PRIME = "BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_\x2b";
+    /// @dev The tags of signatures and of proofs of possession, and their length.
+    bytes private constant SIGNATURE_TAG = "BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_\x2b";
+    bytes private constant POSSESSION_TAG = "BLS_POP_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_\x2b";
 
     /// @notice Whether more than half of the field lies below: the sign of a point is that of its y.
     function isLarger(uint256 high, uint256 low) internal pure returns (bool) {
@@ -84,46 +86,74 @@ library BLS12381 {
             && uint256(bytes32(compressed[64:96])) == realLow;
     }
 
-    /// @notice Whether the signature is that of the key's owner on a message. The pairing refuses what is no point of
-    /// G1 or G2; whoever gives the key says that it is not infinity, or that the signature is not.
-    function verify(bytes memory key, bytes32 message, bytes memory signature) internal view returns (bool) {
-        // e(key, H(message)) = e(g1, signature)
-        (bool success, bytes memory result) =
-            PAIRING.staticcall{gas: GAS}(bytes.concat(key, hashToG2(message), MINUS_G1, signature));
-        return success && result.length == 32 && abi.decode(result, (uint256)) == 1;
+    /// @notice A point of G1 in ZCash's compressed form, 48 bytes: the first 32 and the last 16. Not checked to be a
+    /// point.
+    function compressG1(bytes calldata point) internal pure returns (bytes32 head, bytes16 tail) {
+        (uint256 yHigh, uint256 yLow) = _coordinate(point, 64);
+        uint256 flags = uint256(isLarger(yHigh, yLow) ? 0xa0 : 0x80) << 248;
+        head = bytes32(uint256(bytes32(point[16:48])) | flags);
+        tail = bytes16(point[48:64]);
+    }
+
+    /// @notice Whether the signature is that of the key's owner on a message. Whoever gives the key says that it is not
+    /// infinity, or that the signature is not.
+    function verify(bytes memory key, bytes32 message, bytes memory signature) internal view returns (bool holds) {
+        (, holds) = _verify(key, bytes.concat(message), SIGNATURE_TAG, signature);
+    }
+
+    /// @notice Checks that the key's owner has its secret: PopVerify (§3.3.3). The proof signs the compressed key.
+    /// @return valid Whether both are points of the prime-order subgroups, and the key is not infinity.
+    /// @return proven Whether the proof holds; false where they are not valid.
+    function verifyPossession(bytes calldata key, bytes memory compressed, bytes calldata proof)
+        internal
+        view
+        returns (bool valid, bool proven)
+    {
+        if (keccak256(key) == keccak256(new bytes(G1_BYTES))) return (false, false);
+        return _verify(key, compressed, POSSESSION_TAG, proof);
+    }
+
+    /// @dev e(key, H(message)) = e(g1, signature); the precompile refuses what is no point of G1 or G2.
+    function _verify(bytes memory key, bytes memory message, bytes memory tag, bytes memory signature)
+        private
+        view
+        returns (bool valid, bool holds)
+    {
+        // Longer ones would bring another pair into the product, and with it any result.
+        if (key.length != G1_BYTES || signature.length != G2_BYTES) return (false, false);
+        bytes memory result;
+        (valid, result) = PAIRING.staticcall{gas: GAS}(bytes.concat(key, hashToG2(message, tag), MINUS_G1, signature));
+        holds = valid && bytes32(result) == bytes32(uint256(1));
     }
 
     /// @notice hash_to_curve (RFC 9380 §3, suite BLS12381G2_XMD:SHA-256_SSWU_RO_). The cofactor is cleared by the
     /// precompile in each summand, which is the same as in the sum.
-    function hashToG2(bytes32 message) internal view returns (bytes memory) {
-        bytes32[8] memory uniform = _expand(message);
+    /// @param tag The domain separation tag and its length, one byte.
+    function hashToG2(bytes memory message, bytes memory tag) internal view returns (bytes memory) {
+        bytes32[8] memory uniform = _expand(message, tag);
         bytes memory first = _call(MAP_FP2_TO_G2, bytes.concat(_reduce(uniform, 0), _reduce(uniform, 2)));
         bytes memory second = _call(MAP_FP2_TO_G2, bytes.concat(_reduce(uniform, 4), _reduce(uniform, 6)));
         return _call(G2ADD, bytes.concat(first, second));
     }
 
     /// @dev expand_message_xmd (RFC 9380 §5.3.1) to 256 bytes with SHA-256, whose block has 64 bytes.
-    function _expand(bytes32 message) private pure returns (bytes32[8] memory uniform) {
-        bytes32 start = sha256(bytes.concat(bytes32(0), bytes32(0), message, hex"010000", DST_PRIME));
-        uniform[0] = sha256(bytes.concat(start, hex"01", DST_PRIME));
-        for (uint8 i = 1; i < 8; ++i) {
-            uniform[i] = sha256(bytes.concat(start ^ uniform[i - 1], bytes1(i + 1), DST_PRIME));
+    function _expand(bytes memory message, bytes memory tag) private pure returns (bytes32[8] memory uniform) {
+        bytes32 start = sha256(bytes.concat(bytes32(0), bytes32(0), message, hex"010000", tag));
+        bytes32 last = 0;
+        for (uint8 i = 0; i < 8; ++i) {
+            last = sha256(bytes.concat(start ^ last, bytes1(i + 1), tag));
+            uniform[i] = last;
         }
     }
 
-    /// @dev 64 uniform bytes modulo p, as an EIP-2537 field element.
+    /// @dev 64 uniform bytes modulo p, as an EIP-2537 field element: the modulus has as many bytes as that.
     function _reduce(bytes32[8] memory uniform, uint256 first) private view returns (bytes memory) {
-        bytes memory input = abi.encodePacked(
-            uint256(64),
-            uint256(1),
-            uint256(48),
-            uniform[first],
-            uniform[first + 1],
-            uint8(1),
-            uint128(P_HIGH),
-            P_LOW
+        return _call(
+            MODEXP,
+            abi.encodePacked(
+                uint256(64), uint256(1), uint256(64), uniform[first], uniform[first + 1], uint8(1), P_HIGH, P_LOW
+            )
         );
-        return bytes.concat(bytes16(0), _call(MODEXP, input));
     }
 
     /// @dev A coordinate's upper and lower 32 bytes.

@@ -53,8 +53,8 @@ interface IL1LightClient {
     /// @param store Account whose code holds the set.
     event DelegateSetChanged(uint64 indexed number, bytes32 indexed root, uint256 count, address store);
 
-    /// @notice Not a header: longer than 4,096 bytes, no canonical RLP, not 15 to 32 fields of bytes, a root that has not
-    /// 32 bytes, or a number or time from 2^63 on.
+    /// @notice Not a header: longer than 4,096 bytes, no canonical RLP, not 15 to 32 fields of bytes, a root that has
+    /// not 32 bytes, or a number or time from 2^63 on.
     error HeaderInvalid();
     /// @notice The client's head is older than the unbonding time: it was to be trusted until `until`.
     error ClientStale(uint64 until);
@@ -70,8 +70,8 @@ interface IL1LightClient {
     error PowerInsufficient(uint256 power, uint256 quorum);
     /// @notice The signature is not the signers' on this block, or `signature` is another point than the footer's.
     error SignatureInvalid();
-    /// @notice A set that cannot decide anything: empty, of more than 226 delegates, of bytes that are no whole number of
-    /// delegates, or with a power of zero, or an address or a key twice.
+    /// @notice A set that cannot decide anything: empty, of more than 226 delegates, of bytes that are no whole number
+    /// of delegates, or with a power of zero, or an address or a key twice.
     error SetInvalid();
     /// @notice A key of the set is no point of the prime-order subgroup, or is infinity.
     error KeyInvalid();

@@ -64,8 +64,8 @@ interface IProjectRegistry {
     /// @notice The project is already in that state.
     error AlreadySo(uint256 projectId);
 
-    /// @notice Creates a project under an id that the caller chose. Only a registrar may call, so that nobody squats ids:
-    /// devices sign the id, and the ledger holds it, before this call is mined.
+    /// @notice Creates a project under an id that the caller chose. Only a registrar may call, so that nobody squats
+    /// ids: devices sign the id, and the ledger holds it, before this call is mined.
     /// @param projectId Its id, 1 to 2^64 - 1, not taken.
     /// @param owner Who may publish versions, pause and transfer.
     function createProject(uint256 projectId, address owner) external;
@@ -90,7 +90,8 @@ interface IProjectRegistry {
     /// @notice Whether the account may create projects.
     function isRegistrar(address account) external view returns (bool);
 
-    /// @notice A project's owner, the one it is offered to (or zero), whether it is paused, and its latest version (or 0).
+    /// @notice A project's owner, the one it is offered to (or zero), whether it is paused, and its latest version (or
+    /// 0).
     function project(uint256 projectId)
         external
         view
@@ -105,6 +106,7 @@ interface IProjectRegistry {
         view
         returns (bool active, bytes32 deviceSetRoot, uint32 windowCapacity);
 
-    /// @notice What the Router needs to judge a proof of `kind` (keccak256 of its name). Reverts for an unknown version.
+    /// @notice What the Router needs to judge a proof of `kind` (keccak256 of its name). Reverts for an unknown
+    /// version.
     function settlementTerms(uint256 projectId, uint32 version, bytes32 kind) external view returns (Terms memory);
 }

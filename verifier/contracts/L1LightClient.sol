@@ -29,7 +29,8 @@ contract L1LightClient is IL1LightClient {
     address private _store;
     uint64 private _trustedUntil;
 
-    /// @param checkpoint What to trust. Block 0 is trusted for the unbonding time from now on, any other from its own time.
+    /// @param checkpoint What to trust. Block 0 is trusted for the unbonding time from now on, any other from its own
+    /// time.
     constructor(Checkpoint memory checkpoint) {
         uint64 unbonding = checkpoint.unbondingSeconds;
         if (checkpoint.blocksPerEpoch == 0 || unbonding == 0 || unbonding >= LightHeader.RANGE) {

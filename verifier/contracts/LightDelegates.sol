@@ -7,9 +7,9 @@ import {BLS12381} from "./BLS12381.sol";
 import {IL1LightClient} from "./IL1LightClient.sol";
 
 /// @title Delegate sets: checked once, kept as an account's code, read for each certificate
-/// @notice A set is given as 160 bytes a delegate: address (20), power (12), key (128). It is kept as the root (32), the
-/// quorum (16), the sum of all keys (96), then power (12) and key (96) of each delegate: to read an account's code costs
-/// less than to take the set as calldata, and far less than to read it from storage.
+/// @notice A set is given as 160 bytes a delegate: address (20), power (12), key (128). It is kept as the root (32),
+/// the quorum (16), the sum of all keys (96), then power (12) and key (96) of each delegate: to read an account's code
+/// costs less than to take the set as calldata, and far less than to read it from storage.
 library LightDelegates {
     uint256 private constant GIVEN_BYTES = 160;
     uint256 private constant KEPT_BYTES = 108;
@@ -18,7 +18,8 @@ library LightDelegates {
     uint256 private constant SUM_AT = 48;
     uint256 private constant MEMBERS_AT = 144;
     uint256 private constant POWER_BYTES = 12;
-    /// @dev As many as fit the code of an account (EIP-170), and the bits of a word; the chain has 144 at most (IIP-53).
+    /// @dev As many as fit the code of an account (EIP-170), and the bits of a word; the chain has 144 at most
+    /// (IIP-53).
     uint256 private constant MAX_DELEGATES = 226;
     /// @dev One delegate's largest encoding in the set's root.
     uint256 private constant MAX_RLP_BYTES = 85;
@@ -116,8 +117,8 @@ library LightDelegates {
         }
     }
 
-    /// @notice The sum of the signers' keys, a point of G1. Where they are more than half it is the sum of all keys less
-    /// the others'.
+    /// @notice The sum of the signers' keys, a point of G1. Where they are more than half it is the sum of all keys
+    /// less the others'.
     /// @param number How many they are.
     function keyOf(bytes memory kept, uint256 signers, uint256 number) internal view returns (bytes memory key) {
         uint256 count = countOf(kept);

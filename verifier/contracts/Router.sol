@@ -26,7 +26,8 @@ import {
 contract Router is IRouter, EIP712, ReentrancyGuardTransient {
     /// @notice EIP-712 type hash of Statement.
     bytes32 public constant STATEMENT_TYPEHASH = keccak256(
-        "Statement(uint256 projectId,uint32 projectVersion,bytes32 taskId,bytes32 inputs,bytes32 output,bytes32 programId,address prover)"
+        "Statement(uint256 projectId,uint32 projectVersion,bytes32 taskId,bytes32 inputs,bytes32 output,"
+        "bytes32 programId,address prover)"
     );
     /// @notice Gas that a dApp call gets, no more and no less.
     uint256 public constant DAPP_GAS = 500_000;
@@ -163,7 +164,9 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
 
         terms = REGISTRY.settlementTerms(s.projectId, s.projectVersion, kind);
         if (!terms.active) revert ProjectInactive(s.projectId);
-        if (terms.deviceSetRoot != task.deviceSetRoot) revert DeviceSetMismatch(terms.deviceSetRoot, task.deviceSetRoot);
+        if (terms.deviceSetRoot != task.deviceSetRoot) {
+            revert DeviceSetMismatch(terms.deviceSetRoot, task.deviceSetRoot);
+        }
         if (terms.programId == 0) revert KindNotPublished(kind);
         if (terms.programId != s.programId) revert ProgramNotPublished(terms.programId, s.programId);
 

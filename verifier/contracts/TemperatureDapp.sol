@@ -6,7 +6,8 @@ import {Completeness, Statement} from "./Types.sol";
 
 /// @title Sample dApp: temperature windows
 /// @notice Keeps the results of the sample program `temperature_window`. Any project may name it; results are kept by
-/// project. The unit of the values is whatever the project's devices send; the demo's devices send tenths of a degree Fahrenheit.
+/// project. The unit of the values is whatever the project's devices send; the demo's devices send tenths of a degree
+/// Fahrenheit.
 contract TemperatureDapp is IDapp {
     /// @notice The public output of one window.
     struct Window {

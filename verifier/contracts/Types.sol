@@ -21,8 +21,8 @@ struct Statement {
 }
 
 /// @notice What a window lacks (docs/reference/encodings.md §2.1).
-/// @param missing Sequence numbers between two of a device's readings in the window that are not in it; at most 2^63 - 1,
-/// which means that many or more. A proof with provenance `in-proof` proves it.
+/// @param missing Sequence numbers between two of a device's readings in the window that are not in it; at most
+/// 2^63 - 1, which means that many or more. A proof with provenance `in-proof` proves it.
 /// @param duplicates Messages in the window's positions that repeat an accepted reading. Stated by the coordinator.
 /// @param late Readings that came when a higher sequence of their device was in an earlier window. Stated.
 /// @param reordered Readings that came when a higher sequence of their device was there already, late ones included.

@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ L1 = SOURCES.parents[1] / "l1"
 SYSTEM_CONTRACTS = {
     "l1/Governance.sol": L1 / "governance" / "artifacts",
     "l1/Staking.sol": L1 / "staking" / "artifacts",
+    "l1/Evidence.sol": L1 / "staking" / "artifacts",
 }
 """Contracts of the chain itself, by source file, and the folder of each one's artifact."""
 EVM_VERSION = "cancun"
@@ -115,8 +117,10 @@ def _resolve(importer: str, target: str) -> str:
     return "/".join(parts)
 
 
-def compile_sources(sources: dict[str, str]) -> tuple[str, dict[str, dict[str, Any]]]:
-    """Run solc over `sources` (name to text).
+def compile_sources(
+    sources: dict[str, str], expected_warnings: Set[str] = frozenset()
+) -> tuple[str, dict[str, dict[str, Any]]]:
+    """Run solc over `sources` (name to text). `expected_warnings` are codes of warnings that are none here.
 
     Returns the compiler's version and, by source name, its contracts. An unexpected warning is an error.
     Raises NotFound (W3B-8005) without node or solc, InvalidInput (W3B-8006) when it does not compile.
@@ -136,7 +140,7 @@ def compile_sources(sources: dict[str, str]) -> tuple[str, dict[str, dict[str, A
         raise InvalidInput("W3B-8006", f"solc failed: {run.stderr[-2000:]}")
     reply = json.loads(run.stdout)
     found = reply["output"].get("errors", [])
-    errors = [error for error in found if error.get("errorCode") not in _EXPECTED_WARNINGS]
+    errors = [error for error in found if error.get("errorCode") not in _EXPECTED_WARNINGS | expected_warnings]
     if errors:
         raise InvalidInput("W3B-8006", "\n".join(error["formattedMessage"] for error in errors))
     return reply["version"], reply["output"]["contracts"]

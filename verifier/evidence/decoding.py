@@ -211,7 +211,8 @@ def _finality(part: _Object) -> tuple[str, FinalityPart | None]:
     if source != BLS or not part.has("genesis"):
         return source, None
     genesis, delegates = part.data("genesis"), part.parts("delegates", _delegate)
-    return source, FinalityPart(genesis, delegates, part.parts("epochs", _epoch), part.data_list("footers"))
+    rules = part.data("rules") if part.has("rules") else b""
+    return source, FinalityPart(genesis, delegates, part.parts("epochs", _epoch), part.data_list("footers"), rules)
 
 
 def _delegate(part: _Object) -> DelegatePart:

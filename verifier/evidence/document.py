@@ -154,6 +154,9 @@ class FinalityPart:
     """One an epoch that lies between the genesis and the file's last block."""
     footers: tuple[bytes, ...]
     """One a run of consecutive headers, for its last block."""
+    rules: bytes = b""
+    """The chain's consensus rules, canonical (`l1.chain.consensus_rules`), to which the genesis header commits; empty
+    for a chain whose genesis commits to none."""
 
 
 @dataclass(frozen=True)
@@ -222,9 +225,14 @@ def _finality(part: FinalityPart | None) -> dict[str, Any]:
     if part is None:
         return {}
     return {
-        **_plain(part),
+        "genesis": _hex(part.genesis),
         "delegates": _delegates(part.delegates),
-        "epochs": [{**_plain(each), "delegates": _delegates(each.delegates)} for each in part.epochs],
+        "epochs": [
+            {"header": _hex(each.header), "footer": _hex(each.footer), "delegates": _delegates(each.delegates)}
+            for each in part.epochs
+        ],
+        "footers": [_hex(each) for each in part.footers],
+        **({"rules": _hex(part.rules)} if part.rules else {}),
     }
 
 
@@ -237,7 +245,7 @@ def _plain(part: Any) -> dict[str, Any]:
     return {
         name: _hex(value)
         if isinstance(value, bytes)
-        else [_hex(v) for v in value if isinstance(v, bytes)]
+        else [_hex(each) for each in value]
         if isinstance(value, tuple)
         else value
         for name, value in vars(part).items()

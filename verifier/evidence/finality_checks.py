@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from l1.consensus.delegates import Delegate, DelegateSet, DelegateSetError
-from l1.consensus.parameters import DEVNET
 from l1.consensus.schedule import epoch_of
-from l1.light.client import Checkpoint, LightClient, NotFinal
+from l1.light.client import Checkpoint, LightClient, NotFinal, parameters_of
 from verifier.errors import Refused
 from verifier.evidence.blocks import Header
 from verifier.evidence.document import DelegatePart, Document, EpochPart, FinalityPart
@@ -19,8 +18,6 @@ from verifier.evidence.report import Checks, require
 from verifier.evidence.trust import runs
 
 FINALITY = "W3B-9012"
-PARAMETERS = DEVNET
-"""An epoch has 1,440 blocks on every chain of ours."""
 
 
 def check_finality(document: Document, headers: Sequence[Header], checks: Checks) -> None:
@@ -41,7 +38,7 @@ def check_finality(document: Document, headers: Sequence[Header], checks: Checks
 def _client(document: Document, part: FinalityPart) -> LightClient:
     chain = document.chain
     start = Checkpoint(chain.chain_id, chain.genesis, part.genesis, _set(part.delegates))
-    client = LightClient(start, PARAMETERS, now=0)
+    client = LightClient(start, parameters_of(part.genesis, part.rules), now=0)
     require(client.head.number == 0, FINALITY, f"the genesis header is that of block {client.head.number}")
     return client
 
@@ -50,7 +47,7 @@ def _follow(part: FinalityPart, client: LightClient, ends: Sequence[Header]) -> 
     require(len(part.footers) == len(ends), FINALITY, f"{len(part.footers)} footers for {len(ends)} runs of blocks")
     epochs = list(part.epochs)
     for end, footer in zip(ends, part.footers, strict=True):
-        while epoch_of(end.number, PARAMETERS) > epoch_of(client.head.number + 1, PARAMETERS):
+        while epoch_of(end.number, client.parameters) > epoch_of(client.head.number + 1, client.parameters):
             require(bool(epochs), FINALITY, f"the delegates that decided block {end.number} are not in the file")
             _advance(client, epochs.pop(0))
         client.require_final(end.encoded, footer)

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::constants::{EMPTY_OMMER_ROOT_HASH, EMPTY_WITHDRAWALS};
+use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
+use alloy_consensus::proofs::calculate_withdrawals_root;
 use alloy_consensus::{Block, BlockBody, Header, ReceiptEnvelope, TxEnvelope};
 use alloy_eips::eip1559::BaseFeeParams;
+use alloy_eips::eip4895::Withdrawal;
 use alloy_eips::eip7685::EMPTY_REQUESTS_HASH;
 use alloy_primitives::{Address, B64, B256, Bytes, U256};
 use alloy_rlp::{Decodable, Encodable};
@@ -18,7 +20,10 @@ use crate::transaction::SignedTransaction;
 /// EIP-7934: 10 MiB less the 2 MiB margin for the consensus layer's block around it.
 pub const MAX_RLP_BLOCK_SIZE: usize = 8_388_608;
 
-/// A header, its hash and its transactions.
+/// Withdrawals in one block at most (consensus-specs, Capella: `MAX_WITHDRAWALS_PER_PAYLOAD`).
+pub const MAX_WITHDRAWALS: usize = 16;
+
+/// A header, its hash, its transactions and its withdrawals.
 #[derive(Clone, Debug)]
 pub struct SealedBlock {
     /// Osaka header.
@@ -27,12 +32,18 @@ pub struct SealedBlock {
     pub hash: B256,
     /// In block order.
     pub transactions: Vec<Arc<SignedTransaction>>,
+    /// In block order (EIP-4895).
+    pub withdrawals: Vec<Withdrawal>,
 }
 
 impl SealedBlock {
-    /// Seals a header over its transactions.
-    pub fn new(header: Header, transactions: Vec<Arc<SignedTransaction>>) -> Self {
-        Self { hash: header.hash_slow(), header, transactions }
+    /// Seals a header over its body.
+    pub fn new(
+        header: Header,
+        transactions: Vec<Arc<SignedTransaction>>,
+        withdrawals: Vec<Withdrawal>,
+    ) -> Self {
+        Self { hash: header.hash_slow(), header, transactions, withdrawals }
     }
 
     /// RLP `[header, transactions, ommers, withdrawals]`.
@@ -40,7 +51,7 @@ impl SealedBlock {
         let body = BlockBody {
             transactions: self.transactions.iter().map(|tx| tx.envelope().clone()).collect::<Vec<_>>(),
             ommers: Vec::<Header>::new(),
-            withdrawals: Some(Default::default()),
+            withdrawals: Some(self.withdrawals.clone().into()),
         };
         let mut out = Vec::new();
         Block { header: self.header.clone(), body }.encode(&mut out);
@@ -50,7 +61,7 @@ impl SealedBlock {
     /// Reads a block's RLP. Header rules and signatures are not checked here.
     ///
     /// # Errors
-    /// `Encoding` for malformed or trailing bytes, ommers, withdrawals or blob transactions; `BlockSize`.
+    /// `Encoding` for malformed or trailing bytes, ommers, no list of withdrawals, or blob transactions; `BlockSize`.
     pub fn decode(raw: &[u8]) -> Result<Self, ExecutionError> {
         if raw.len() > MAX_RLP_BLOCK_SIZE {
             return Err(ExecutionError::BlockSize { size: raw.len(), limit: MAX_RLP_BLOCK_SIZE });
@@ -62,9 +73,10 @@ impl SealedBlock {
         if !rest.is_empty() {
             return Err(encoding("bytes follow the block"));
         }
-        if !block.body.ommers.is_empty() || block.body.withdrawals.is_none_or(|list| !list.is_empty()) {
-            return Err(encoding("ommers must be empty and withdrawals an empty list"));
+        if !block.body.ommers.is_empty() {
+            return Err(encoding("ommers must be empty"));
         }
+        let withdrawals = block.body.withdrawals.ok_or_else(|| encoding("withdrawals must be a list"))?;
         let transactions = block
             .body
             .transactions
@@ -72,7 +84,7 @@ impl SealedBlock {
             .map(|tx| SignedTransaction::from_envelope(tx).map(Arc::new))
             .collect::<Result<_, _>>()
             .map_err(|error| ExecutionError::Encoding(error.to_string()))?;
-        Ok(Self::new(block.header, transactions))
+        Ok(Self::new(block.header, transactions, withdrawals.into_inner()))
     }
 }
 
@@ -89,17 +101,21 @@ pub struct BlockAttributes {
     pub parent_beacon_block_root: B256,
     /// At most 32 bytes.
     pub extra_data: Bytes,
+    /// What the chain itself pays after the transactions (EIP-4895), at most [`MAX_WITHDRAWALS`].
+    pub withdrawals: Vec<Withdrawal>,
 }
 
 impl BlockAttributes {
-    /// The producer's choices in a finished header.
-    pub fn of(header: &Header) -> Self {
+    /// The producer's choices in a finished block.
+    pub fn of(block: &SealedBlock) -> Self {
+        let header = &block.header;
         Self {
             beneficiary: header.beneficiary,
             timestamp: header.timestamp,
             prev_randao: header.mix_hash,
             parent_beacon_block_root: header.parent_beacon_block_root.unwrap_or_default(),
             extra_data: header.extra_data.clone(),
+            withdrawals: block.withdrawals.clone(),
         }
     }
 }
@@ -108,7 +124,8 @@ impl BlockAttributes {
 ///
 /// # Errors
 /// `Header` when the timestamp is below the parent's or the extra data is longer than 32 bytes. Equal timestamps are
-/// allowed: our chain's rule, since it makes several blocks a second (Ethereum wants a greater one).
+/// allowed: our chain's rule, since it makes several blocks a second (Ethereum wants a greater one). `Withdrawals` for
+/// more than [`MAX_WITHDRAWALS`].
 pub fn child_header(
     parent: &Header,
     parent_hash: B256,
@@ -119,6 +136,9 @@ pub fn child_header(
     }
     if choice.extra_data.len() > 32 {
         return Err(wrong("extraData", format!("{} bytes", choice.extra_data.len()), "at most 32 bytes"));
+    }
+    if choice.withdrawals.len() > MAX_WITHDRAWALS {
+        return Err(ExecutionError::Withdrawals { count: choice.withdrawals.len(), limit: MAX_WITHDRAWALS });
     }
     Ok(Header {
         parent_hash,
@@ -132,7 +152,7 @@ pub fn child_header(
         nonce: B64::ZERO,
         difficulty: U256::ZERO,
         base_fee_per_gas: Some(next_base_fee(parent)),
-        withdrawals_root: Some(EMPTY_WITHDRAWALS),
+        withdrawals_root: Some(calculate_withdrawals_root(&choice.withdrawals)),
         blob_gas_used: Some(0),
         excess_blob_gas: Some(0),
         parent_beacon_block_root: Some(choice.parent_beacon_block_root),
@@ -163,10 +183,11 @@ pub fn compare_headers(have: &Header, want: &Header) -> Result<(), ExecutionErro
         };
     }
     same!(
-        parent_hash as "parentHash", number as "number", gas_limit as "gasLimit", gas_used as "gasUsed",
+        parent_hash as "parentHash", number as "number", withdrawals_root as "withdrawalsRoot",
+        gas_limit as "gasLimit", gas_used as "gasUsed",
         base_fee_per_gas as "baseFeePerGas", state_root as "stateRoot", transactions_root as "transactionsRoot",
         receipts_root as "receiptsRoot", logs_bloom as "logsBloom", ommers_hash as "sha3Uncles",
-        difficulty as "difficulty", nonce as "nonce", withdrawals_root as "withdrawalsRoot",
+        difficulty as "difficulty", nonce as "nonce",
         blob_gas_used as "blobGasUsed", excess_blob_gas as "excessBlobGas", requests_hash as "requestsHash",
         parent_beacon_block_root as "parentBeaconBlockRoot",
     );

@@ -1,7 +1,7 @@
 //! The head of the chain and the recent past: build, import, append, roll back.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use alloy_consensus::Header;
 use alloy_primitives::B256;
@@ -33,6 +33,8 @@ pub struct Chain {
     rules: Rules,
     /// Ascending numbers, never empty; the last one is the head.
     recent: VecDeque<Entry>,
+    /// Hashes of `recent`, made when first asked for after a change and shared by every view.
+    hashes: OnceLock<BlockHashes>,
 }
 
 impl Chain {
@@ -44,7 +46,7 @@ impl Chain {
         let state = genesis.state()?;
         let header = genesis.header(state.root());
         let entry = Entry { hash: header.hash_slow(), header, state: Some(state) };
-        Ok(Self { rules: genesis.rules(), recent: VecDeque::from([entry]) })
+        Ok(Self::at(genesis.rules(), VecDeque::from([entry])))
     }
 
     /// The chain at a snapshot's block. `headers` are consecutive, end with that block, and should reach back 256
@@ -67,7 +69,11 @@ impl Chain {
         if recent[0].header.number > first {
             return Err(ExecutionError::Snapshot(format!("headers from {first} on are needed")));
         }
-        Ok(Self { rules, recent })
+        Ok(Self::at(rules, recent))
+    }
+
+    fn at(rules: Rules, recent: VecDeque<Entry>) -> Self {
+        Self { rules, recent, hashes: OnceLock::new() }
     }
 
     fn head_entry(&self) -> &Entry {
@@ -92,7 +98,7 @@ impl Chain {
     /// Executes transactions on the head without moving it.
     ///
     /// # Errors
-    /// `Header` for attributes that the rules forbid.
+    /// `Header` and `Withdrawals` for attributes that the rules forbid; `WithdrawalOverflow`.
     pub fn build(
         &self,
         attributes: &BlockAttributes,
@@ -100,20 +106,22 @@ impl Chain {
     ) -> Result<ExecutedBlock, ExecutionError> {
         let head = self.head_entry();
         let header = child_header(&head.header, head.hash, attributes)?;
-        execute(&self.rules, &self.parent(head.header.number)?, header, transactions)
+        let parent = self.parent(head.header.number)?;
+        execute(&self.rules, &parent, header, transactions, &attributes.withdrawals)
     }
 
     /// Re-executes a block that somebody else made and compares every root, without moving the head.
     ///
     /// # Errors
-    /// `NotOnHead`, `Transaction` for one that cannot run, `Header` for the first field that differs.
+    /// `NotOnHead`, `Transaction` for one that cannot run, `Withdrawals`, `WithdrawalOverflow`, `Header` for the first
+    /// field that differs.
     pub fn import(&self, block: SealedBlock) -> Result<ExecutedBlock, ExecutionError> {
         let head = self.head_entry();
         if block.header.parent_hash != head.hash {
             let (number, parent) = (block.header.number, block.header.parent_hash);
             return Err(ExecutionError::NotOnHead { number, parent, head: head.hash });
         }
-        let done = self.build(&BlockAttributes::of(&block.header), &block.transactions)?;
+        let done = self.build(&BlockAttributes::of(&block), &block.transactions)?;
         for (index, outcome) in done.outcomes.iter().enumerate() {
             let error = match outcome {
                 Outcome::Included => continue,
@@ -144,6 +152,7 @@ impl Chain {
                 head,
             });
         }
+        self.hashes = OnceLock::new();
         self.recent.push_back(Entry {
             header: header.clone(),
             hash: *hash,
@@ -165,6 +174,7 @@ impl Chain {
     /// `StateNotAvailable` when that block's state is no longer kept.
     pub fn rollback(&mut self, number: u64) -> Result<(), ExecutionError> {
         let index = self.index(number)?;
+        self.hashes = OnceLock::new();
         self.recent.truncate(index + 1);
         Ok(())
     }
@@ -176,29 +186,28 @@ impl Chain {
     pub fn view(&self, number: u64) -> Result<StateView, ExecutionError> {
         let entry = &self.recent[self.index(number)?];
         let state = entry.state.clone().ok_or_else(|| not_available(number))?;
-        // BLOCKHASH inside block n sees its ancestors only.
-        let ancestors = self.hashes_below(number);
-        Ok(StateView { rules: self.rules, header: entry.header.clone(), state, ancestors })
+        Ok(StateView { rules: self.rules, header: entry.header.clone(), state, ancestors: self.hashes() })
     }
 
     /// The state after a block that was executed on the head but not appended.
     pub fn view_of(&self, executed: &ExecutedBlock) -> StateView {
         let header = executed.block.header.clone();
-        let ancestors = self.hashes_below(header.number);
-        StateView { rules: self.rules, header, state: executed.state.clone(), ancestors }
+        StateView { rules: self.rules, header, state: executed.state.clone(), ancestors: self.hashes() }
     }
 
     fn parent(&self, number: u64) -> Result<Parent<'_>, ExecutionError> {
         let entry = &self.recent[self.index(number)?];
         let state = entry.state.as_ref().ok_or_else(|| not_available(number))?;
-        Ok(Parent { hash: entry.hash, state, ancestors: self.hashes_below(number + 1) })
+        Ok(Parent { hash: entry.hash, state, ancestors: self.hashes() })
     }
 
-    fn hashes_below(&self, number: u64) -> BlockHashes {
-        let first = self.recent[0].header.number;
-        let hashes =
-            self.recent.iter().take_while(|entry| entry.header.number < number).map(|entry| entry.hash);
-        BlockHashes { first, hashes: hashes.collect() }
+    /// All that are kept, for any block: BLOCKHASH itself answers zero for the block that it runs in and those above.
+    fn hashes(&self) -> BlockHashes {
+        let made = self.hashes.get_or_init(|| BlockHashes {
+            first: self.recent[0].header.number,
+            hashes: self.recent.iter().map(|entry| entry.hash).collect(),
+        });
+        made.clone()
     }
 
     /// Position of a kept block with a state.

@@ -1,6 +1,6 @@
 //! What can be wrong with a transaction or a block. Transaction messages are geth's: wallets match on them.
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::{Address, B256, U256};
 use revm::context::result::InvalidTransaction;
 
 /// Why a transaction is refused.
@@ -89,6 +89,10 @@ pub enum ExecutionError {
     Transaction { index: usize, hash: B256, error: Box<TransactionError> },
     #[error("block is {size} bytes, the limit is {limit} (EIP-7934)")]
     BlockSize { size: usize, limit: usize },
+    #[error("the block has {count} withdrawals, the limit is {limit}")]
+    Withdrawals { count: usize, limit: usize },
+    #[error("withdrawal {index} would take the balance of {address} past 2^256")]
+    WithdrawalOverflow { index: u64, address: Address },
     #[error("system call to {0} failed")]
     SystemCall(&'static str),
     #[error("block {number} extends {parent}, the head is {head}")]

@@ -7,6 +7,7 @@ use alloy_consensus::{Header, Receipt, ReceiptEnvelope, ReceiptWithBloom, Transa
 use alloy_eips::eip2718::Encodable2718;
 use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
+use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, Bloom, Bytes};
 use revm::context::result::{EVMError, ExecutionResult};
 use revm::context::{CfgEnv, ContextTr, Evm};
@@ -75,15 +76,17 @@ pub struct Parent<'a> {
 }
 
 /// Executes `transactions` in order under a [`crate::block::child_header`] and fills in its roots, bloom and gas used.
-/// Transactions that cannot run are left out and reported in `outcomes`.
+/// Transactions that cannot run are left out and reported in `outcomes`. Withdrawals, which the header commits to, are
+/// paid after the transactions and run no code.
 ///
 /// # Errors
-/// `SystemCall` when a system contract of the genesis fails.
+/// `SystemCall` when a system contract of the genesis fails; `WithdrawalOverflow`.
 pub fn execute(
     rules: &Rules,
     parent: &Parent<'_>,
     mut header: Header,
     transactions: &[Arc<SignedTransaction>],
+    withdrawals: &[Withdrawal],
 ) -> Result<ExecutedBlock, ExecutionError> {
     let mut overlay = Overlay::new(parent.state.clone(), parent.ancestors.clone());
     let mut run = Run::default();
@@ -100,6 +103,12 @@ pub fn execute(
         system_call(&mut evm, "history storage (EIP-2935)", HISTORY_STORAGE_ADDRESS, parent.hash)?;
         outcomes = transactions.iter().map(|tx| run.offer(&mut evm, header.gas_limit, tx)).collect();
     }
+    for withdrawal in withdrawals {
+        let Withdrawal { index, address, .. } = *withdrawal;
+        overlay
+            .credit(address, withdrawal.amount_wei())
+            .ok_or(ExecutionError::WithdrawalOverflow { index, address })?;
+    }
     let state = overlay.into_state();
     let envelopes: Vec<_> = run.included.iter().map(|tx| tx.envelope()).collect();
     header.gas_used = run.gas_used;
@@ -108,7 +117,7 @@ pub fn execute(
     header.receipts_root = calculate_receipt_root(&run.receipts);
     header.state_root = state.root();
     Ok(ExecutedBlock {
-        block: SealedBlock::new(header, run.included),
+        block: SealedBlock::new(header, run.included, withdrawals.to_vec()),
         receipts: run.receipts,
         state,
         outcomes,

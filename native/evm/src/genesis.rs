@@ -12,7 +12,7 @@ use revm::bytecode::Bytecode;
 
 use crate::error::ExecutionError;
 use crate::rules::{Forks, Rules};
-use crate::state::{Account, WorldState, slot_key};
+use crate::state::{Account, Slot, WorldState, slot_key};
 use crate::trie::{EMPTY_ROOT, Trie};
 
 /// Smallest block gas limit that Ethereum knows (Yellow Paper §4.4.4).
@@ -44,6 +44,8 @@ pub struct Genesis {
     pub timestamp: u64,
     /// At most 32 bytes.
     pub extra_data: Bytes,
+    /// `mixHash`, which execution never reads: the commitment to whatever else a chain's nodes must agree on.
+    pub prev_randao: B256,
     /// Hard forks of ours. No part of the block: the hash is that of the same genesis without them.
     pub forks: Forks,
     /// First accounts. The contracts of EIP-2935 and EIP-4788 are added where the file does not name them.
@@ -95,6 +97,7 @@ impl Genesis {
             gas_limit: self.gas_limit,
             timestamp: self.timestamp,
             extra_data: self.extra_data.clone(),
+            mix_hash: self.prev_randao,
             base_fee_per_gas: Some(self.base_fee_per_gas),
             withdrawals_root: Some(EMPTY_WITHDRAWALS),
             blob_gas_used: Some(0),
@@ -116,7 +119,7 @@ fn place(state: &mut WorldState, address: &Address, source: &GenesisAccount) -> 
     }
     account.storage = Trie::default();
     for (slot, value) in source.storage.iter().filter(|(_, value)| !value.is_zero()) {
-        account.storage.insert(&slot_key(slot), *value);
+        account.storage.insert(&slot_key(slot), Slot { slot: *slot, value: *value });
     }
     state.set_account(address, Some(account));
     Ok(())

@@ -16,19 +16,22 @@ mod genesis;
 mod overlay;
 pub mod precompiles;
 mod rules;
+mod senders;
 mod snapshot;
 mod state;
 mod transaction;
 mod trie;
 
-pub use block::{BlockAttributes, MAX_RLP_BLOCK_SIZE, SealedBlock, decode_receipts, encode_receipts};
+pub use block::{
+    BlockAttributes, MAX_RLP_BLOCK_SIZE, MAX_WITHDRAWALS, SealedBlock, decode_receipts, encode_receipts,
+};
 pub use call::{CallOutcome, CallRequest, CallStatus, StateView};
 pub use chain::{Chain, STATE_HISTORY};
 pub use error::{ExecutionError, TransactionError};
 pub use execution::{ExecutedBlock, Outcome};
 pub use genesis::{Genesis, GenesisAccount};
 pub use rules::{Fork, Forks, Rules};
-pub use state::{Account, AccountProof, WorldState};
+pub use state::{Account, AccountProof, Slot, WorldState};
 pub use transaction::SignedTransaction;
 pub use trie::{EMPTY_ROOT, Trie, TrieValue};
 

@@ -10,7 +10,7 @@ use revm::database_interface::{Database, DatabaseCommit};
 use revm::primitives::AddressMap;
 use revm::state::{Account as TouchedAccount, AccountInfo};
 
-use crate::state::{WorldState, slot_key};
+use crate::state::{Slot, WorldState, slot_key};
 use crate::trie::Trie;
 
 /// Hashes of the last blocks for BLOCKHASH: `hashes[i]` belongs to block `first + i`.
@@ -46,6 +46,20 @@ impl Overlay {
         Self { base, written: HashMap::new(), codes: HashMap::new(), ancestors }
     }
 
+    /// Adds to a balance without running code (EIP-4895); an account that is empty afterwards does not exist (EIP-161).
+    /// `None`, with nothing written, when the balance would pass 2^256.
+    pub fn credit(&mut self, address: Address, wei: U256) -> Option<()> {
+        let Ok(found) = self.basic(address);
+        let mut info = found.unwrap_or_default();
+        info.balance = info.balance.checked_add(wei)?;
+        let written = self.written.entry(address).or_default();
+        match info.is_empty() {
+            true => *written = Written { info: None, wiped: true, storage: HashMap::new() },
+            false => written.info = Some(info),
+        }
+        Some(())
+    }
+
     /// The world state with the writes applied.
     pub fn into_state(self) -> WorldState {
         let mut state = self.base;
@@ -64,7 +78,7 @@ impl Overlay {
             for (slot, value) in written.storage {
                 match value.is_zero() {
                     true => account.storage.remove(&slot_key(&slot)),
-                    false => account.storage.insert(&slot_key(&slot), value),
+                    false => account.storage.insert(&slot_key(&slot), Slot { slot, value }),
                 }
             }
             (account.nonce, account.balance, account.code_hash) = (info.nonce, info.balance, info.code_hash);

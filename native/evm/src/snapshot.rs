@@ -1,8 +1,8 @@
 //! A world state as bytes, for restart without replay from block 0.
 //!
-//! `"W3BSTATE" ‖ 0x01 ‖ RLP([codes, accounts])` with codes a list of byte strings and each account
-//! `[keccak256(address), nonce, balance, code hash, [[keccak256(slot), value], …]]`. The tries are keyed by hashes, so
-//! no preimages are needed; the reader checks the state root.
+//! `"W3BSTATE" ‖ 0x02 ‖ RLP([codes, accounts])` with codes a list of byte strings and each account
+//! `[keccak256(address), nonce, balance, code hash, [[slot, value], …]]`, slots in the order of their hashes. The state
+//! trie is keyed by hashes, so no addresses are needed; the reader checks the state root.
 
 use alloy_primitives::{B256, Bytes, U256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
@@ -10,14 +10,14 @@ use revm::bytecode::Bytecode;
 use revm::primitives::KECCAK_EMPTY;
 
 use crate::error::ExecutionError;
-use crate::state::{Account, WorldState};
+use crate::state::{Account, Slot, WorldState, slot_key};
 use crate::trie::Trie;
 
-const MAGIC: &[u8] = b"W3BSTATE\x01";
+const MAGIC: &[u8] = b"W3BSTATE\x02";
 
 #[derive(RlpEncodable, RlpDecodable)]
 struct StoredSlot {
-    key: B256,
+    slot: U256,
     value: U256,
 }
 
@@ -43,7 +43,9 @@ impl WorldState {
         let mut code_hashes = std::collections::BTreeSet::new();
         self.for_each_account(&mut |key, account| {
             let mut storage = Vec::new();
-            account.storage.for_each(&mut |key, value| storage.push(StoredSlot { key, value: *value }));
+            account
+                .storage
+                .for_each(&mut |_, &Slot { slot, value }| storage.push(StoredSlot { slot, value }));
             if account.code_hash != KECCAK_EMPTY {
                 code_hashes.insert(account.code_hash);
             }
@@ -63,7 +65,8 @@ impl WorldState {
     /// `Snapshot` when the bytes are malformed, name code that is absent, or do not hash to `state_root`.
     pub fn restore(raw: &[u8], state_root: B256) -> Result<Self, ExecutionError> {
         let invalid = |text: String| ExecutionError::Snapshot(text);
-        let mut rest = raw.strip_prefix(MAGIC).ok_or_else(|| invalid("not a state snapshot".into()))?;
+        let mut rest =
+            raw.strip_prefix(MAGIC).ok_or_else(|| invalid("not a state snapshot of version 2".into()))?;
         let stored = StoredState::decode(&mut rest).map_err(|error| invalid(error.to_string()))?;
         if !rest.is_empty() {
             return Err(invalid("bytes follow the state".into()));
@@ -78,8 +81,8 @@ impl WorldState {
                 return Err(invalid(format!("code {code_hash} is absent")));
             }
             let mut slots = Trie::default();
-            for StoredSlot { key, value } in storage {
-                slots.insert(&key, value);
+            for StoredSlot { slot, value } in storage {
+                slots.insert(&slot_key(&slot), Slot { slot, value });
             }
             state.set_hashed_account(key, Some(Account { nonce, balance, code_hash, storage: slots }));
         }

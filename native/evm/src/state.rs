@@ -16,6 +16,22 @@ impl TrieValue for U256 {
     }
 }
 
+/// A non-zero storage slot. The trie commits to the value only; the number, whose hash is the key, is kept so that an
+/// account's storage can be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Slot number.
+    pub slot: U256,
+    /// Not zero.
+    pub value: U256,
+}
+
+impl TrieValue for Slot {
+    fn encoded(&self) -> Vec<u8> {
+        self.value.encoded()
+    }
+}
+
 /// An account as the state trie holds it.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -26,7 +42,7 @@ pub struct Account {
     /// keccak256 of the code.
     pub code_hash: B256,
     /// Non-zero slots, keyed by keccak256 of the slot number.
-    pub storage: Trie<U256>,
+    pub storage: Trie<Slot>,
 }
 
 impl Default for Account {
@@ -78,6 +94,16 @@ impl WorldState {
         self.account(address).map_or(U256::ZERO, |account| stored(account, slot))
     }
 
+    /// Every non-zero slot of an account, ascending. Walks the account's whole storage.
+    pub fn storage_of(&self, address: &Address) -> Vec<Slot> {
+        let mut slots = Vec::new();
+        if let Some(account) = self.account(address) {
+            account.storage.for_each(&mut |_, slot| slots.push(*slot));
+        }
+        slots.sort_unstable_by_key(|slot| slot.slot);
+        slots
+    }
+
     /// The code with this hash, if some account here has or had it.
     pub fn code(&self, code_hash: &B256) -> Option<Bytecode> {
         self.codes.read().unwrap_or_else(|poisoned| poisoned.into_inner()).get(code_hash).cloned()
@@ -126,5 +152,5 @@ pub fn slot_key(slot: &U256) -> B256 {
 }
 
 fn stored(account: &Account, slot: &U256) -> U256 {
-    account.storage.get(&slot_key(slot)).copied().unwrap_or_default()
+    account.storage.get(&slot_key(slot)).map_or(U256::ZERO, |found| found.value)
 }

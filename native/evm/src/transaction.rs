@@ -14,6 +14,7 @@ use revm::primitives::eip7825::TX_GAS_LIMIT_CAP;
 use revm::primitives::hardfork::SpecId;
 
 use crate::error::TransactionError;
+use crate::senders;
 use crate::state::WorldState;
 
 /// A decoded transaction with its hash, and its sender once recovered.
@@ -60,7 +61,15 @@ impl SignedTransaction {
         if let Some(sender) = self.sender.get() {
             return Ok(*sender);
         }
-        let sender = self.envelope.recover_signer().map_err(|_| TransactionError::Signature)?;
+        let hash = self.hash();
+        let sender = match senders::find(&hash) {
+            Some(sender) => sender,
+            None => {
+                let sender = self.envelope.recover_signer().map_err(|_| TransactionError::Signature)?;
+                senders::remember(hash, sender);
+                sender
+            }
+        };
         Ok(*self.sender.get_or_init(|| sender))
     }
 

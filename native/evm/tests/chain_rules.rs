@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use alloy_consensus::{Header, SignableTransaction, TxEip1559, TxEnvelope, TxLegacy};
 use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, bytes, keccak256};
 use k256::ecdsa::SigningKey;
 use w3bstream_evm::{
     BlockAttributes, CallRequest, CallStatus, Chain, ExecutedBlock, ExecutionError, Forks, Genesis,
-    GenesisAccount, Outcome, STATE_HISTORY, SealedBlock, SignedTransaction, TransactionError,
+    GenesisAccount, MAX_WITHDRAWALS, Outcome, STATE_HISTORY, SealedBlock, SignedTransaction,
+    TransactionError,
 };
 
 const CHAIN_ID: u64 = 4690;
@@ -40,6 +42,7 @@ fn genesis() -> Genesis {
         base_fee_per_gas: 1_000_000_000,
         timestamp: 100,
         extra_data: Bytes::new(),
+        prev_randao: B256::ZERO,
         forks: Forks::default(),
         alloc,
     }
@@ -109,7 +112,9 @@ fn forged_blocks_are_refused_by_the_field_that_was_forged() {
     let forge = |change: &dyn Fn(&mut Header)| {
         let mut header = built.block.header.clone();
         change(&mut header);
-        chain.import(SealedBlock::new(header, built.block.transactions.clone())).expect_err("forged")
+        chain
+            .import(SealedBlock::new(header, built.block.transactions.clone(), Vec::new()))
+            .expect_err("forged")
     };
     let field = |error: ExecutionError| match error {
         ExecutionError::Header { field, .. } => field,
@@ -128,10 +133,12 @@ fn forged_blocks_are_refused_by_the_field_that_was_forged() {
     assert_eq!(field(forge(&|h| h.slot_number = Some(1))), "hash");
     assert!(matches!(forge(&|h| h.parent_hash = B256::ZERO), ExecutionError::NotOnHead { .. }));
     let swapped = vec![transactions[1].clone(), transactions[0].clone()];
-    chain.import(SealedBlock::new(built.block.header.clone(), swapped)).expect_err("swapped transactions");
+    chain
+        .import(SealedBlock::new(built.block.header.clone(), swapped, Vec::new()))
+        .expect_err("swapped transactions");
     let doubled = vec![transactions[0].clone(), transactions[0].clone()];
     let error = chain
-        .import(SealedBlock::new(built.block.header.clone(), doubled))
+        .import(SealedBlock::new(built.block.header.clone(), doubled, Vec::new()))
         .expect_err("a replayed transaction");
     let ExecutionError::Transaction { index: 1, error, .. } = error else { panic!("{error}") };
     assert!(matches!(*error, TransactionError::NonceTooLow { .. }));
@@ -281,4 +288,113 @@ fn the_parent_hash_is_in_the_history_contract() {
     let answer = chain.view(2).expect("state").call(&request, 1_000_000).expect("runs");
     assert_eq!(answer.output, Bytes::from(parent.0));
     assert_eq!(keccak256(alloy_rlp::encode(chain.head().0)), chain.head().1);
+}
+
+fn withdrawal(index: u64, to: u8, amount: u64) -> Withdrawal {
+    Withdrawal { index, validator_index: 7, address: Address::repeat_byte(to), amount }
+}
+
+fn paying(withdrawals: Vec<Withdrawal>) -> BlockAttributes {
+    BlockAttributes { withdrawals, ..attributes(101) }
+}
+
+#[test]
+fn withdrawals_credit_gwei_after_the_transactions_and_run_no_code() {
+    let mut chain = Chain::new(&genesis()).expect("genesis");
+    let paid =
+        vec![withdrawal(0, 0x31, 5), withdrawal(1, 0x31, 6), withdrawal(2, 0x32, 0), withdrawal(3, 0xcc, 1)];
+    // 3 has no funds before the block: its transaction cannot be paid from its own withdrawal.
+    let early = Withdrawal { address: address(3), amount: 10_000_000_000, ..withdrawal(4, 0, 0) };
+    let offered =
+        [signed(3, call(0, counter(), 0, Bytes::new())), signed(1, call(0, counter(), 0, Bytes::new()))];
+    let built = chain.build(&paying([paid.clone(), vec![early]].concat()), &offered).expect("builds");
+    assert!(matches!(built.outcomes[0], Outcome::Rejected(TransactionError::InsufficientFunds { .. })));
+    let imported =
+        chain.import(SealedBlock::decode(&built.block.encoded()).expect("decodes")).expect("imports");
+    assert_eq!(imported.block.withdrawals, built.block.withdrawals);
+    chain.append(&imported).expect("appends");
+    let state = chain.view(1).expect("state").state;
+    let gwei = U256::from(1_000_000_000);
+    assert_eq!(state.account(&Address::repeat_byte(0x31)).expect("paid").balance, U256::from(11) * gwei);
+    assert!(state.account(&Address::repeat_byte(0x32)).is_none(), "a zero amount makes no account");
+    assert_eq!(state.account(&counter()).expect("the contract").balance, gwei);
+    assert_eq!(state.storage(&counter(), &U256::ZERO), U256::ONE, "one call, and the withdrawal is none");
+    assert_eq!(state.account(&address(3)).expect("paid").balance, U256::from(10_000_000_000u64) * gwei);
+}
+
+#[test]
+fn changed_withdrawals_are_refused() {
+    let chain = Chain::new(&genesis()).expect("genesis");
+    let paid = vec![withdrawal(0, 0x31, 5), withdrawal(1, 0x32, 6)];
+    let built = chain.build(&paying(paid.clone()), &[]).expect("builds").block;
+    let forged = |withdrawals| match chain
+        .import(SealedBlock::new(built.header.clone(), Vec::new(), withdrawals))
+        .expect_err("forged")
+    {
+        ExecutionError::Header { field, .. } => field,
+        other => panic!("{other}"),
+    };
+    assert_eq!(forged(vec![paid[1], paid[0]]), "withdrawalsRoot");
+    assert_eq!(forged(vec![paid[0], Withdrawal { amount: 7, ..paid[1] }]), "withdrawalsRoot");
+    assert_eq!(forged(vec![paid[0]]), "withdrawalsRoot");
+    assert_eq!(forged(Vec::new()), "withdrawalsRoot");
+    assert_eq!(forged([paid.clone(), paid.clone()].concat()), "withdrawalsRoot");
+    let swapped = paying(vec![paid[1], paid[0]]);
+    let other = chain.build(&swapped, &[]).expect("builds").block.header;
+    let header = Header { withdrawals_root: other.withdrawals_root, ..built.header.clone() };
+    chain
+        .import(SealedBlock::new(header, Vec::new(), paid.clone()))
+        .expect_err("a root of other withdrawals");
+    chain.import(built.clone()).expect("the true block");
+}
+
+#[test]
+fn withdrawals_have_limits() {
+    let mut poor = genesis();
+    let full = GenesisAccount { balance: U256::MAX, ..Default::default() };
+    poor.alloc.insert(Address::repeat_byte(0x77), full);
+    let chain = Chain::new(&poor).expect("genesis");
+    let many = |count: usize| (0..count as u64).map(|index| withdrawal(index, 0x31, 1)).collect::<Vec<_>>();
+    chain.build(&paying(many(MAX_WITHDRAWALS)), &[]).expect("sixteen");
+    let limit = MAX_WITHDRAWALS;
+    let error = chain.build(&paying(many(17)), &[]).expect_err("seventeen");
+    assert_eq!(error, ExecutionError::Withdrawals { count: 17, limit });
+    let empty = chain.build(&paying(Vec::new()), &[]).expect("builds").block;
+    let error = chain.import(SealedBlock::new(empty.header, Vec::new(), many(17))).expect_err("seventeen");
+    assert_eq!(error, ExecutionError::Withdrawals { count: 17, limit });
+    let error = chain.build(&paying(vec![withdrawal(9, 0x77, 1)]), &[]).expect_err("2^256");
+    let address = Address::repeat_byte(0x77);
+    assert_eq!(error, ExecutionError::WithdrawalOverflow { index: 9, address });
+    chain.build(&paying(vec![withdrawal(9, 0x77, 0)]), &[]).expect("nothing is added");
+}
+
+#[test]
+fn a_zero_withdrawal_removes_an_empty_account() {
+    let mut with_empty = genesis();
+    with_empty.alloc.insert(Address::repeat_byte(0x55), GenesisAccount::default());
+    let chain = Chain::new(&with_empty).expect("genesis");
+    let paid = |withdrawals| chain.build(&paying(withdrawals), &[]).expect("builds").state;
+    assert!(paid(Vec::new()).account(&Address::repeat_byte(0x55)).is_some());
+    assert!(paid(vec![withdrawal(0, 0x55, 0)]).account(&Address::repeat_byte(0x55)).is_none());
+}
+
+#[test]
+fn a_whole_storage_is_listed_by_slot_and_a_snapshot_keeps_it() {
+    let mut filled = genesis();
+    let storage: BTreeMap<U256, U256> =
+        (0..200u64).map(|n| (U256::from(n * n) << (n as usize % 180), U256::from(n))).collect();
+    let holder = Address::repeat_byte(0x66);
+    filled.alloc.insert(holder, GenesisAccount { nonce: 1, storage: storage.clone(), ..Default::default() });
+    let chain = Chain::new(&filled).expect("genesis");
+    let state = chain.view(0).expect("state").state;
+    let listed = |state: &w3bstream_evm::WorldState| {
+        state.storage_of(&holder).iter().map(|found| (found.slot, found.value)).collect::<Vec<_>>()
+    };
+    let known: Vec<_> = storage.into_iter().filter(|(_, value)| !value.is_zero()).collect();
+    assert_eq!(listed(&state), known);
+    assert!(state.storage_of(&address(1)).is_empty());
+    assert!(state.storage_of(&Address::repeat_byte(1)).is_empty());
+    let header = chain.head().0.clone();
+    let restored = Chain::restore(filled.rules(), vec![header], &state.snapshot()).expect("restores");
+    assert_eq!(listed(&restored.view(0).expect("state").state), known);
 }

@@ -2,47 +2,25 @@
 //! BN254 and both of BLS12-381.
 #![cfg(target_arch = "x86_64")]
 
+mod samples;
+
 use std::arch::x86_64::{__m256i, __m512i};
 
 use ark_ff::{AdditiveGroup, Field, MontConfig, PrimeField};
+use samples::{Numbers, edges};
 use w3bstream_field::{Constant, Element, Ifma, LANES, Lanes, Loose, Wide, limit, rows};
 
 /// Vectors of random elements: more than a million products, sums and differences a field in a release build.
 const VECTORS: usize = if cfg!(debug_assertions) { 4096 } else { 65536 };
 
-/// Numbers that reach every bit, from a multiplicative generator of 64-bit words (Knuth's MMIX).
-struct Numbers(u64);
-
-impl Numbers {
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        self.0 ^ self.0 >> 29
-    }
-
-    fn element<F: PrimeField>(&mut self) -> F {
-        let bytes: Vec<u8> = (0..8).flat_map(|_| self.word().to_le_bytes()).collect();
-        F::from_le_bytes_mod_order(&bytes)
-    }
-}
-
-/// 0, 1, p - 1, what fills limbs of 52 and words of 64 bits with ones, and what Montgomery's form makes of them.
-fn edges<C: MontConfig<W>, const W: usize>() -> Vec<Element<C, W>> {
-    let mut found = vec![Element::<C, W>::ZERO, Element::ONE, -Element::<C, W>::ONE, Element::from(2u64)];
-    for bits in [51, 52, 53, 63, 64, 103, 104, 128, 156, 192, 208, 252, 312, 320, 364, 379] {
-        let power = Element::<C, W>::from(2u64).pow([bits]);
-        found.extend([power, -power, power - Element::ONE]);
-    }
-    let inverse = Element::<C, W>::from(2u64).pow([64 * W as u64]).inverse().expect("not zero");
-    found.extend(found.clone().iter().map(|value| *value * inverse));
-    found.push(Element::<C, W>::from_bigint(Element::<C, W>::MODULUS_MINUS_ONE_DIV_TWO).expect("below p"));
-    found
-}
+/// Ends of limbs of 52 bits and of words of 64.
+const ENDS: [u64; 16] = [51, 52, 53, 63, 64, 103, 104, 128, 156, 192, 208, 252, 312, 320, 364, 379];
 
 type Eight<C, const W: usize> = [Element<C, W>; LANES];
 
 /// Every pair of edges, eight at a time.
 fn pairs_of_edges<C: MontConfig<W>, const W: usize>() -> Vec<(Eight<C, W>, Eight<C, W>)> {
-    let edges = edges::<C, W>();
+    let edges = edges::<C, W>(&ENDS);
     let pairs: Vec<_> = edges.iter().flat_map(|a| edges.iter().map(|b| (*a, *b))).collect();
     let full = pairs.chunks_exact(LANES);
     full.map(|chunk| (std::array::from_fn(|at| chunk[at].0), std::array::from_fn(|at| chunk[at].1))).collect()

@@ -2,39 +2,17 @@
 //! BN254 and of BLS12-381.
 #![cfg(target_arch = "x86_64")]
 
-use ark_ff::{AdditiveGroup, Field, MontConfig, PrimeField};
+mod samples;
+
+use ark_ff::{AdditiveGroup, Field, MontConfig};
+use samples::{Numbers, edges};
 use w3bstream_field::{Element, Mulx};
 
 /// Random pairs a field: more than a million products in a release build.
 const RANDOM: usize = if cfg!(debug_assertions) { 1 << 13 } else { 1 << 18 };
 
-/// Numbers that reach every bit, from a multiplicative generator of 64-bit words (Knuth's MMIX).
-struct Numbers(u64);
-
-impl Numbers {
-    fn word(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        self.0 ^ self.0 >> 29
-    }
-
-    fn element<F: PrimeField>(&mut self) -> F {
-        let bytes: Vec<u8> = (0..8).flat_map(|_| self.word().to_le_bytes()).collect();
-        F::from_le_bytes_mod_order(&bytes)
-    }
-}
-
-/// 0, 1, p - 1, words of ones, and what Montgomery's form makes of them.
-fn edges<C: MontConfig<W>, const W: usize>() -> Vec<Element<C, W>> {
-    let mut found = vec![Element::<C, W>::ZERO, Element::ONE, -Element::<C, W>::ONE, Element::from(2u64)];
-    for bits in [1, 63, 64, 127, 128, 192, 252, 256, 320, 379] {
-        let power = Element::<C, W>::from(2u64).pow([bits]);
-        found.extend([power, -power, power - Element::ONE]);
-    }
-    let inverse = Element::<C, W>::from(2u64).pow([64 * W as u64]).inverse().expect("not zero");
-    found.extend(found.clone().iter().map(|value| *value * inverse));
-    found.push(Element::<C, W>::from_bigint(Element::<C, W>::MODULUS_MINUS_ONE_DIV_TWO).expect("below p"));
-    found
-}
+/// Ends of words of 64 bits.
+const ENDS: [u64; 10] = [1, 63, 64, 127, 128, 192, 252, 256, 320, 379];
 
 /// A pair's product for i² = -1.
 fn product<F: Field>(a: [F; 2], b: [F; 2]) -> [F; 2] {
@@ -81,7 +59,7 @@ fn agrees<C: MontConfig<W>, const W: usize>() {
     let Some(proof) = Mulx::detect() else {
         return;
     };
-    let edges = edges::<C, W>();
+    let edges = edges::<C, W>(&ENDS);
     for (at, a) in edges.iter().enumerate() {
         for (to, b) in edges.iter().enumerate() {
             let [c, d] = [edges[(at + to) % edges.len()], edges[(3 * at + 7 * to) % edges.len()]];

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use w3bstream_evm::alloy_consensus::{ReceiptEnvelope, TxReceipt};
@@ -10,9 +11,10 @@ use w3bstream_evm::{Outcome, SealedBlock};
 use super::transaction::Transaction;
 use super::{bytes, execution_refused};
 
+type WithdrawalItem<'py> = (u64, u64, Bound<'py, PyBytes>, u64);
 type LogItem<'py> = (Bound<'py, PyBytes>, Vec<Bound<'py, PyBytes>>, Bound<'py, PyBytes>);
 
-/// A header and its transactions.
+/// A header and its body.
 #[pyclass(frozen, module = "native._native")]
 pub struct Block(pub SealedBlock);
 
@@ -127,32 +129,82 @@ impl Block {
     fn transactions(&self) -> Vec<Transaction> {
         self.0.transactions.iter().map(|tx| Transaction(Arc::clone(tx))).collect()
     }
+
+    #[getter]
+    fn transaction_count(&self) -> usize {
+        self.0.transactions.len()
+    }
+
+    fn transaction(&self, position: usize) -> PyResult<Transaction> {
+        let found = self.0.transactions.get(position);
+        let absent =
+            || PyIndexError::new_err(format!("the block has {} transactions", self.0.transactions.len()));
+        found.map(|tx| Transaction(Arc::clone(tx))).ok_or_else(absent)
+    }
+
+    #[getter]
+    fn withdrawals<'py>(&self, py: Python<'py>) -> Vec<WithdrawalItem<'py>> {
+        let item = |paid: &w3bstream_evm::alloy_eips::eip4895::Withdrawal| {
+            (paid.index, paid.validator_index, bytes(py, paid.address), paid.amount)
+        };
+        self.0.withdrawals.iter().map(item).collect()
+    }
 }
 
 /// A transaction's receipt as the receipt trie commits to it.
 #[pyclass(frozen, module = "native._native")]
-pub struct Receipt(ReceiptEnvelope);
+pub struct Receipt {
+    envelope: ReceiptEnvelope,
+    gas_used: u64,
+    first_log_index: usize,
+}
+
+impl Receipt {
+    /// A block's receipts, each with what it takes from those before it.
+    fn of_block(envelopes: impl IntoIterator<Item = ReceiptEnvelope>) -> Vec<Self> {
+        let (mut gas, mut logs) = (0, 0);
+        let mut receipts = Vec::new();
+        for envelope in envelopes {
+            let gas_used = envelope.cumulative_gas_used().saturating_sub(gas);
+            let first_log_index = logs;
+            gas = envelope.cumulative_gas_used();
+            logs += envelope.logs().len();
+            receipts.push(Self { envelope, gas_used, first_log_index });
+        }
+        receipts
+    }
+}
 
 #[pymethods]
 impl Receipt {
     #[getter]
     fn r#type(&self) -> u8 {
-        u8::from(self.0.tx_type())
+        u8::from(self.envelope.tx_type())
     }
 
     #[getter]
     fn status(&self) -> bool {
-        self.0.status()
+        self.envelope.status()
     }
 
     #[getter]
     fn cumulative_gas_used(&self) -> u64 {
-        self.0.cumulative_gas_used()
+        self.envelope.cumulative_gas_used()
+    }
+
+    #[getter]
+    fn gas_used(&self) -> u64 {
+        self.gas_used
+    }
+
+    #[getter]
+    fn first_log_index(&self) -> usize {
+        self.first_log_index
     }
 
     #[getter]
     fn logs_bloom<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        bytes(py, self.0.bloom())
+        bytes(py, self.envelope.bloom())
     }
 
     #[getter]
@@ -161,14 +213,14 @@ impl Receipt {
             let topics = log.topics().iter().map(|topic| bytes(py, topic)).collect();
             (bytes(py, log.address), topics, bytes(py, &log.data.data))
         };
-        self.0.logs().iter().map(item).collect()
+        self.envelope.logs().iter().map(item).collect()
     }
 }
 
 /// Receipts as `ExecutedBlock.encoded_receipts` gave them.
 #[pyfunction]
 pub fn decode_receipts(raw: &[u8]) -> PyResult<Vec<Receipt>> {
-    Ok(w3bstream_evm::decode_receipts(raw).map_err(execution_refused)?.into_iter().map(Receipt).collect())
+    Ok(Receipt::of_block(w3bstream_evm::decode_receipts(raw).map_err(execution_refused)?))
 }
 
 /// A block with its receipts and the state after it.
@@ -184,7 +236,7 @@ impl ExecutedBlock {
 
     #[getter]
     fn receipts(&self) -> Vec<Receipt> {
-        self.0.receipts.iter().cloned().map(Receipt).collect()
+        Receipt::of_block(self.0.receipts.iter().cloned())
     }
 
     #[getter]

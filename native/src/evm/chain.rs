@@ -6,6 +6,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use w3bstream_evm::alloy_consensus::Header;
+use w3bstream_evm::alloy_eips::eip4895::Withdrawal;
 use w3bstream_evm::alloy_rlp::Decodable;
 use w3bstream_evm::{BlockAttributes, ExecutionError, Fork, Forks, Genesis, GenesisAccount, SealedBlock};
 
@@ -15,6 +16,8 @@ use super::view::StateView;
 use super::{Word256, address, bytes, execution_refused, word};
 
 type AllocItem = (Word256, u64, Vec<u8>, Vec<(Word256, Word256)>);
+/// (index, validator index, address, gwei).
+type WithdrawalItem = (u64, u64, Vec<u8>, u64);
 
 /// Head and recent states.
 #[pyclass(frozen, module = "native._native")]
@@ -35,8 +38,10 @@ impl Chain {
 impl Chain {
     #[staticmethod]
     #[pyo3(signature = (
-        *, chain_id, gas_limit, base_fee_per_gas, timestamp, extra_data, alloc, forks = HashMap::new()
+        *, chain_id, gas_limit, base_fee_per_gas, timestamp, extra_data, alloc, forks = HashMap::new(),
+        prev_randao = vec![0; 32]
     ))]
+    #[allow(clippy::too_many_arguments)]
     fn genesis(
         chain_id: u64,
         gas_limit: u64,
@@ -45,6 +50,7 @@ impl Chain {
         extra_data: Vec<u8>,
         alloc: HashMap<Vec<u8>, AllocItem>,
         forks: HashMap<String, u64>,
+        prev_randao: Vec<u8>,
     ) -> PyResult<(Self, Block)> {
         let mut genesis = Genesis {
             chain_id,
@@ -52,6 +58,7 @@ impl Chain {
             base_fee_per_gas,
             timestamp,
             extra_data: extra_data.into(),
+            prev_randao: word(&prev_randao)?,
             forks: Forks::default(),
             alloc: Default::default(),
         };
@@ -65,7 +72,7 @@ impl Chain {
             genesis.alloc.insert(address(&account)?, placed);
         }
         let chain = w3bstream_evm::Chain::new(&genesis).map_err(execution_refused)?;
-        let block = Block(SealedBlock::new(chain.head().0.clone(), Vec::new()));
+        let block = Block(SealedBlock::new(chain.head().0.clone(), Vec::new(), Vec::new()));
         Ok((Self(RwLock::new(chain)), block))
     }
 
@@ -101,7 +108,8 @@ impl Chain {
     }
 
     #[pyo3(signature = (
-        transactions, *, beneficiary, timestamp, prev_randao, parent_beacon_block_root, extra_data
+        transactions, *, beneficiary, timestamp, prev_randao, parent_beacon_block_root, extra_data,
+        withdrawals = Vec::new()
     ))]
     #[allow(clippy::too_many_arguments)]
     fn build(
@@ -113,13 +121,18 @@ impl Chain {
         prev_randao: &[u8],
         parent_beacon_block_root: &[u8],
         extra_data: Vec<u8>,
+        withdrawals: Vec<WithdrawalItem>,
     ) -> PyResult<ExecutedBlock> {
+        let paid = |(index, validator_index, account, amount): WithdrawalItem| {
+            Ok(Withdrawal { index, validator_index, address: address(&account)?, amount })
+        };
         let attributes = BlockAttributes {
             beneficiary: address(beneficiary)?,
             timestamp,
             prev_randao: word(prev_randao)?,
             parent_beacon_block_root: word(parent_beacon_block_root)?,
             extra_data: extra_data.into(),
+            withdrawals: withdrawals.into_iter().map(paid).collect::<PyResult<_>>()?,
         };
         let offered: Vec<_> = transactions.iter().map(|tx| tx.0.clone()).collect();
         let built = py.detach(|| self.read().build(&attributes, &offered));

@@ -8,6 +8,7 @@ use w3bstream_evm::{CallOutcome, CallRequest, CallStatus};
 use super::{Word256, address, bytes, integer, transaction_refused, word};
 
 type StorageProofItem<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>, Vec<Bound<'py, PyBytes>>);
+type SlotItem<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 type AccessItem = (Vec<u8>, Vec<Vec<u8>>);
 
 /// The state after one block.
@@ -50,6 +51,12 @@ impl StateView {
 
     fn storage<'py>(&self, py: Python<'py>, account: &[u8], slot: Word256) -> PyResult<Bound<'py, PyAny>> {
         integer(py, &self.0.state.storage(&address(account)?, &slot.0))
+    }
+
+    fn storage_of<'py>(&self, py: Python<'py>, account: &[u8]) -> PyResult<Vec<SlotItem<'py>>> {
+        let account = address(account)?;
+        let slots = py.detach(|| self.0.state.storage_of(&account));
+        slots.iter().map(|found| Ok((integer(py, &found.slot)?, integer(py, &found.value)?))).collect()
     }
 
     fn proof(&self, account: &[u8], slots: Vec<Word256>) -> PyResult<AccountProof> {

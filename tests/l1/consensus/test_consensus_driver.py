@@ -52,6 +52,11 @@ def cast(asked: Sequence[Effect]) -> list[tuple[Topic, int, bytes]]:
     return [(each.topic, each.round, each.block_hash) for each in signed]
 
 
+def held_blocks(driver: Driver) -> dict[bytes, bytes]:
+    """The blocks that it holds, by hash."""
+    return {block_hash: block.body for block_hash, block in driver._proposals._blocks.items()}
+
+
 def of_kind(asked: Sequence[Effect], kind: type) -> list[Effect]:
     return [each for each in asked if isinstance(each, kind)]
 
@@ -177,7 +182,7 @@ def test_certificates_are_refused_with_their_reason(shown: Certificate, reason: 
     assert driver.on_certificate(shown, START) == [effects.Refused(reason, -1)]
     decision = Decision(shown._replace(topic=Topic.COMMIT), BODY_A)
     assert driver.on_decision(decision, A, START, valid=True) == [effects.Refused(reason, -1)]
-    assert driver._blocks == {}, "a block whose certificate shows nothing is not kept"
+    assert held_blocks(driver) == {}, "a block whose certificate shows nothing is not kept"
 
 
 @pytest.mark.parametrize(
@@ -297,7 +302,8 @@ def test_of_two_proposals_the_one_that_a_quorum_endorsed_is_locked() -> None:
     driver, _ = begun()
     assert cast(driver.on_proposal(proposal(0, B), START, valid=True)) == [(Topic.PROPOSAL, 0, B)]
     asked = driver.on_proposal(proposal(0, A), START, valid=True)
-    assert of_kind(asked, effects.Convict) == [effects.Convict((proposal(0, B), proposal(0, A)))]
+    first, second = (proposal(0, each)._replace(block=b"") for each in (B, A))
+    assert of_kind(asked, effects.Convict) == [effects.Convict((first, second))]
     assert cast(votes(driver, Topic.PROPOSAL, 0, A, 0, 1, 3)) == [(Topic.LOCK, 0, A)]
 
 
@@ -463,6 +469,31 @@ def test_who_comes_back_says_what_it_said() -> None:
     assert (signed.proposal.block_hash, signed.proposal.valid_round, signed.proposal.block) == (A, 1, BODY_A)
 
 
+@pytest.mark.parametrize("last", [2, 4], ids=["in-its-round", "in-a-later-round"])
+def test_who_comes_back_says_its_commit_again(last: int) -> None:
+    """It may have died before anybody heard it, and the others may need it to decide."""
+    entries = (
+        Held(HEIGHT, 2, A, certificate(FOUR, 2, Topic.LOCK, A), BODY_A),
+        Voted(HEIGHT, 2, Topic.COMMIT, A),
+        Voted(HEIGHT, last, Topic.PROPOSAL, A),
+    )
+    driver, asked = begun(3, entries=entries)
+    assert driver.state.round == last
+    assert cast(asked) == [(Topic.COMMIT, 2, A)]
+    assert not of_kind(asked, effects.Record), "the log has it"
+    commit = Vote(HEIGHT, 2, Topic.COMMIT, A, 3)
+    driver.on_vote(commit, START)
+    assert effects.Send(commit) in driver.on_timer(HEIGHT, effects.ResendDue(last), START + 400)
+    (decided,) = of_kind(votes(driver, Topic.COMMIT, 2, A, 0, 1), effects.Decided)
+    assert isinstance(decided, effects.Decided)
+
+
+def test_who_comes_back_without_a_seat_says_nothing_again() -> None:
+    entries = (Voted(HEIGHT, 2, Topic.COMMIT, A),)
+    driver = Driver(EVENT, b"\xee" * 20, certify)
+    assert not cast(driver.start_height(HEIGHT, FOUR, 0, START, entries))
+
+
 def test_a_proposer_that_comes_back_proposes_what_it_proposed() -> None:
     driver, asked = begun(0, entries=(Proposed(HEIGHT, 0, A, NO_ROUND, BODY_A),))
     (signed,) = of_kind(asked, effects.SignProposal)
@@ -504,6 +535,71 @@ def test_a_round_keeps_a_few_proposals() -> None:
     assert driver.on_proposal(proposal(0, hashes[0]), START, valid=True) == (), "twice the same is nothing new"
 
 
+@pytest.mark.parametrize("present", [0, 5, ROUND_WINDOW + 8])
+def test_a_proposer_that_floods_makes_nobody_hold_more_than_a_block_for_each_of_its_turns(present: int) -> None:
+    """It proposes as many blocks as are taken in each of its turns, of rounds that are over, present, and to come."""
+    driver, _ = begun()
+    for round_ in range(1, present + 1):
+        driver.on_timer(HEIGHT, RoundStarted(round_), START)
+    turns = [each for each in range(1, present + ROUND_WINDOW + 1, 4) if abs(each - present) <= ROUND_WINDOW]
+    taken = 0
+    for round_ in turns:
+        for at in range(MAX_PROPOSALS + 2):
+            body = b"%d of round %d" % (at, round_)
+            flood = Proposal(HEIGHT, round_, hash_of(body), round_ % 4, block=body)
+            taken += effects.Refused("round", 1) not in driver.on_proposal(flood, START, valid=True)
+    assert taken == MAX_PROPOSALS * len(turns), "what it signed is evidence, and kept"
+    over = len([each for each in turns if each < present])
+    near = MAX_PROPOSALS * len([each for each in turns if present <= each <= present + 1])
+    assert near == MAX_PROPOSALS or present > ROUND_WINDOW
+    assert len(held_blocks(driver)) == over + near
+    driver.on_timer(HEIGHT, RoundStarted(present + 2), START)
+    assert len(held_blocks(driver)) == len([each for each in turns if each in range(present - 62, present + 2)])
+
+
+def test_a_block_of_a_round_far_ahead_is_asked_for_when_the_round_comes() -> None:
+    driver, _ = begun()
+    driver.on_proposal(proposal(5, A), START, valid=True)
+    assert held_blocks(driver) == {}
+    asked = votes(driver, Topic.PROPOSAL, 5, NIL, 0, 1)
+    assert driver.state.round == 5
+    assert of_kind(asked, effects.Fetch) == [effects.Fetch(HEIGHT, A)]
+    assert cast(driver.on_block(A, BODY_A, START, valid=True)) == [(Topic.PROPOSAL, 5, A)]
+
+
+def test_a_proposal_that_comes_again_brings_its_block() -> None:
+    driver, _ = begun()
+    driver.on_proposal(proposal(5, A), START, valid=True)
+    votes(driver, Topic.PROPOSAL, 5, NIL, 0, 1)
+    assert cast(driver.on_proposal(proposal(5, A), START, valid=True)) == [(Topic.PROPOSAL, 5, A)]
+    assert driver.on_proposal(proposal(5, A), START, valid=True) == (), "and once only"
+
+
+def test_a_second_block_of_a_round_that_is_over_is_asked_for_when_a_quorum_is_for_it() -> None:
+    driver, _ = begun()
+    driver.on_proposal(proposal(0, B), START, valid=True)
+    driver.on_proposal(proposal(0, A), START, valid=True)
+    driver.on_timer(HEIGHT, RoundStarted(1), START)
+    assert held_blocks(driver) == {B: BODY_B}
+    assert of_kind(votes(driver, Topic.LOCK, 0, A, 0, 1, 3), effects.Fetch) == [effects.Fetch(HEIGHT, A)]
+    assert cast(driver.on_block(A, BODY_A, START, valid=True)) == [(Topic.COMMIT, 0, A)]
+
+
+def test_blocks_that_a_quorum_is_for_are_held_whatever_their_round() -> None:
+    """B is proposed first in round 0, and A is what the others commit to: late in round 70 that still decides."""
+    driver, _ = begun()
+    driver.on_proposal(proposal(0, B), START, valid=True)
+    driver.on_proposal(proposal(0, A), START, valid=True)
+    votes(driver, Topic.LOCK, 0, A, 0, 1, 3)
+    for round_ in range(1, ROUND_WINDOW + 7):
+        driver.on_timer(HEIGHT, RoundStarted(round_), START)
+    assert held_blocks(driver) == {A: BODY_A}
+    shown = certificate(FOUR, 0, Topic.COMMIT, A, 0, 1, 3)
+    (decided,) = of_kind(driver.on_certificate(shown, START), effects.Decided)
+    assert isinstance(decided, effects.Decided)
+    assert decided.block == BODY_A
+
+
 def test_votes_of_far_rounds_are_not_kept() -> None:
     driver, _ = begun()
     for round_ in range(ROUND_WINDOW + 1, ROUND_WINDOW + 1_000):
@@ -522,14 +618,30 @@ def test_a_long_height_takes_no_more_memory_and_forgets_no_lock() -> None:
         if round_ % 4 != 3:
             fresh = Proposal(HEIGHT, round_, hash_of(body), round_ % 4, block=body)
             driver.on_proposal(fresh, START, valid=True)
-        kept.append(len(driver._blocks))
+        kept.append(len(held_blocks(driver)))
     assert max(kept) <= ROUND_WINDOW + 3
     assert kept[-1] == kept[-4]
-    assert len(driver._proposals) <= ROUND_WINDOW + 1
+    assert len(driver._proposals._rounds) <= ROUND_WINDOW + 1
     asked = driver.on_timer(HEIGHT, RoundStarted(2 * ROUND_WINDOW + 43), START)
     (signed,) = of_kind(asked, effects.SignProposal)
     assert isinstance(signed, effects.SignProposal)
     assert (signed.proposal.block_hash, signed.proposal.valid_round, signed.proposal.block) == (A, 0, BODY_A)
+
+
+@pytest.mark.parametrize("commits", [False, True])
+def test_its_own_votes_of_rounds_long_over_are_let_go_but_for_its_commit(commits: bool) -> None:
+    driver = locked_on_a()
+    if commits:
+        votes(driver, Topic.LOCK, 0, A, 0, 1, 3)
+        driver.on_vote(Vote(HEIGHT, 0, Topic.COMMIT, A, 2), START)
+    for round_ in range(1, 2 * ROUND_WINDOW):
+        driver.on_timer(HEIGHT, RoundStarted(round_), START)
+        for topic in (Topic.PROPOSAL, Topic.LOCK):
+            driver.on_vote(Vote(HEIGHT, round_, topic, NIL, 2), START)
+    assert len(driver._signed) == 2 * (ROUND_WINDOW + 1) + commits
+    asked = driver.on_timer(HEIGHT, effects.ResendDue(2 * ROUND_WINDOW - 1), START)
+    sent = [each.message for each in asked if isinstance(each, effects.Send)]
+    assert (Vote(HEIGHT, 0, Topic.COMMIT, A, 2) in sent) is commits
 
 
 def test_a_proof_that_was_only_seen_is_kept_as_long_as_it_is_the_newest() -> None:

@@ -10,8 +10,8 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 from eth_hash.auto import keccak
 
+from l1.contracts.abi import Decoded
 from l1.governance import contract as c
-from l1.governance.abi import Decoded, decode_event, decode_revert
 from l1.governance.parameters import Parameters
 from l1.governance.proposals import Call, Draft, Kind
 from l1.governance.states import Step
@@ -127,7 +127,7 @@ class World:
             # What comes after it in the block may have removed its reason, which is then no longer to be had.
             refusal = self._replay(address(sender), to, data, value) if alone else Decoded("", {})
         ours = [log for log in receipt.logs if log[0] == getattr(self, "governance", None)]
-        events = [decode_event(topics, body) for _, topics, body in ours]
+        events = [c.CONTRACT.decode_event(topics, body) for _, topics, body in ours]
         assert None not in events
         created = keccak(_rlp_pair(signed.sender, signed.nonce))[12:]
         return Receipt(refusal, [each for each in events if each], receipt.logs, created, receipt.cumulative_gas_used)
@@ -136,7 +136,7 @@ class World:
         # A refused transaction changed nothing, so the same message fails the same way after its block.
         result = self._call(sender, to, data, value)
         assert result.status != "success"
-        return decode_revert(result.output) if result.status == "revert" else Decoded(result.halt_reason, {})
+        return c.CONTRACT.decode_revert(result.output) if result.status == "revert" else Decoded(result.halt_reason, {})
 
     def _call(self, sender: bytes, to: bytes | None, data: bytes, value: int = 0) -> _native.CallResult:
         view = self.chain.view(self.chain.head_number)
@@ -146,7 +146,7 @@ class World:
     def eth_call(self, to: bytes, data: bytes) -> bytes:
         result = self._call(bytes(20), to, data)
         if result.status != "success":
-            raise Refused(decode_revert(result.output))
+            raise Refused(c.CONTRACT.decode_revert(result.output))
         return result.output
 
     def pass_time(self, seconds: int) -> None:

@@ -14,7 +14,7 @@ from governance_world import CHAIN_ID, QUICK, VOTERS, Solidity, World, address, 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from l1.governance import abi
+from l1.contracts.abi import Decoded
 from l1.governance import contract as c
 from l1.governance.model import Advance, Execute, Submit, Vote, decode_operation
 from l1.governance.parameters import Parameters, solidity_name
@@ -199,8 +199,8 @@ def test_deployment_says_its_parameters(solidity: Solidity) -> None:
     code = c.creation_code(world.stake, 1, QUICK)
     (receipt,) = world.block((VOTERS[0], None, code, 0))
     ((_, topics, data),) = receipt.logs
-    event = abi.decode_event(topics, data)
-    assert event == abi.Decoded("ParametersSet", {"parameters": QUICK.as_tuple()})
+    event = c.CONTRACT.decode_event(topics, data)
+    assert event == Decoded("ParametersSet", {"parameters": QUICK.as_tuple()})
     assert c.GovernanceReader(receipt.created, world.eth_call).parameters() == QUICK
 
 
@@ -208,8 +208,8 @@ def test_deployment_says_its_parameters(solidity: Solidity) -> None:
 @given(first=st.integers(0, 12), count=st.one_of(st.integers(0, 12), st.just(2**256 - 1)))
 def test_pages_of_ids(seven: tuple[World, list[bytes]], first: int, count: int) -> None:
     world, ids = seven
-    answer = world.eth_call(world.governance, abi.encode_call("proposalIds", first, count))
-    (page,) = abi.decode_result("proposalIds", answer)
+    answer = world.eth_call(world.governance, c.CONTRACT.encode_call("proposalIds", first, count))
+    (page,) = c.CONTRACT.decode_result("proposalIds", answer)
     assert list(page) == ids[first : first + count]
 
 
@@ -229,7 +229,7 @@ def seven(solidity: Solidity) -> tuple[World, list[bytes]]:
 
 def test_names_and_numbers_are_the_contracts() -> None:
     """Order of the parameters, of the record and of the enums as the compiler has them."""
-    entries = {each.get("name"): each for each in abi.artifact()["abi"]}
+    entries = {each.get("name"): each for each in c.CONTRACT.document["abi"]}
     numbers = [part["name"] for part in entries["parameters"]["outputs"][0]["components"]]
     assert numbers == [solidity_name(field.name) for field in fields(Parameters)]
     record = [part["name"] for part in entries["proposalOf"]["outputs"][0]["components"]]
@@ -252,24 +252,24 @@ def test_due_steps_are_numbered_as_the_contract_does(world: World) -> None:
 
 
 def test_logs_of_others() -> None:
-    topic = abi.event_topic("Voted")
+    topic = c.CONTRACT.event_topic("Voted")
     full = [topic, bytes(32), bytes(32)]
-    assert abi.decode_event(full, encode(["bool", "uint128"], [True, 1])) is not None
-    assert abi.decode_event([], b"") is None
-    assert abi.decode_event([keccak(b"Transfer(address,address,uint256)")], bytes(32)) is None
-    assert abi.decode_event(full[:2], bytes(64)) is None
-    assert abi.decode_event(full, bytes(31)) is None
+    assert c.CONTRACT.decode_event(full, encode(["bool", "uint128"], [True, 1])) is not None
+    assert c.CONTRACT.decode_event([], b"") is None
+    assert c.CONTRACT.decode_event([keccak(b"Transfer(address,address,uint256)")], bytes(32)) is None
+    assert c.CONTRACT.decode_event(full[:2], bytes(64)) is None
+    assert c.CONTRACT.decode_event(full, bytes(31)) is None
     assert c.decode_submission(full, bytes(64)) is None
 
 
 @given(data=st.binary(max_size=200))
 def test_reverts_of_others(data: bytes) -> None:
     """Nothing that a contract may answer breaks the decoder."""
-    assert abi.decode_revert(data).name in ("", "Unknown")
+    assert c.CONTRACT.decode_revert(data).name in ("", "Unknown")
     selector = keccak(b"UnknownProposal(bytes32)")[:4]
     expected = "UnknownProposal" if len(data) >= 32 else "Unknown"
-    assert abi.decode_revert(selector + data).name == expected
-    assert abi.decode_revert(keccak(b"Error(string)")[:4] + data).name in ("Error", "Unknown")
+    assert c.CONTRACT.decode_revert(selector + data).name == expected
+    assert c.CONTRACT.decode_revert(keccak(b"Error(string)")[:4] + data).name in ("Error", "Unknown")
 
 
 @given(data=st.binary(max_size=330))

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import rlp
-from eth_abi.abi import decode, encode
 from eth_account import Account
 from eth_hash.auto import keccak
 
 from l1.chain.genesis import Genesis, GenesisAccount
 from l1.consensus.delegates import DelegateSet
 from l1.consensus.parameters import Parameters
+from l1.contracts.abi import Artifact
 from l1.light.client import UNBONDING_SECONDS
 from l1.staking.points import key_point, signature_point
 from native import _native
-from verifier.contracts.compile import ARTIFACTS
 
 HOST_CHAIN = 7
 """Id of the chain that the contract is on."""
@@ -36,30 +34,8 @@ REASONS = {
     "SignatureInvalid": "signature",
 }
 """The contract's errors, and what `NotFinal` calls the same."""
-ARTIFACT = json.loads((ARTIFACTS / "L1LightClient.json").read_text())
-CHECKPOINT = "(uint256,bytes32,uint64,uint64,bytes32,bytes,uint64,uint64)"
-FINAL = "(bytes32,uint64,uint64,bytes32,bytes32,bytes32)"
+ARTIFACT = Artifact("verifier.contracts", "L1LightClient")
 SOMEBODY = Account.from_key(keccak(b"somebody"))
-
-
-def _kind(entry: dict[str, Any]) -> str:
-    """An ABI type as a selector names it."""
-    if not entry["type"].startswith("tuple"):
-        return str(entry["type"])
-    return f"({','.join(map(_kind, entry['components']))}){entry['type'][5:]}"
-
-
-def _selectors(kind: str) -> dict[str, bytes]:
-    return {
-        each["name"]: keccak(f"{each['name']}({','.join(map(_kind, each['inputs']))})".encode())
-        for each in ARTIFACT["abi"]
-        if each["type"] == kind
-    }
-
-
-FUNCTIONS = {name: digest[:4] for name, digest in _selectors("function").items()}
-ERRORS = {digest[:4]: name for name, digest in _selectors("error").items()}
-EVENTS = {digest: name for name, digest in _selectors("event").items()}
 
 
 def pack(delegates: DelegateSet) -> bytes:
@@ -76,16 +52,15 @@ def point_of(footer: bytes, otherwise: bytes = bytes(256)) -> bytes:
 
 
 def final_call(header: bytes, footer: bytes, signature: bytes) -> bytes:
-    return FUNCTIONS["requireFinal"] + encode(["bytes"] * 3, [header, footer, signature])
+    return ARTIFACT.encode_call("requireFinal", header, footer, signature)
 
 
 def advance_call(header: bytes, footer: bytes, signature: bytes, delegates: bytes = b"") -> bytes:
-    return FUNCTIONS["advance"] + encode(["bytes"] * 4, [header, footer, signature, delegates])
+    return ARTIFACT.encode_call("advance", header, footer, signature, delegates)
 
 
 def receipt_call(header: bytes, footer: bytes, signature: bytes, index: int, proof: Sequence[bytes]) -> bytes:
-    types = ["bytes", "bytes", "bytes", "uint256", "bytes[]"]
-    return FUNCTIONS["verifyReceipt"] + encode(types, [header, footer, signature, index, list(proof)])
+    return ARTIFACT.encode_call("verifyReceipt", header, footer, signature, index, list(proof))
 
 
 def creation(
@@ -104,7 +79,7 @@ def creation(
     named = delegates.root() if root is None else root
     given = pack(delegates) if packed is None else packed
     terms = (chain_id, genesis_hash, number, timestamp, named, given, parameters.blocks_per_epoch, unbonding)
-    return bytes.fromhex(ARTIFACT["bytecode"][2:]) + bytes(encode([CHECKPOINT], [terms]))
+    return ARTIFACT.creation_code(terms)
 
 
 @dataclass
@@ -198,14 +173,17 @@ class Contract:
         return block
 
     def head(self) -> tuple[int, int]:
-        number, until = decode(["uint64", "uint64"], self.host.call(FUNCTIONS["head"], self.address).output)
+        number, until = self.read("head")
         return number, until
 
     def delegates(self) -> tuple[bytes, int, int]:
         """Root, number and quorum of the known set."""
-        output = self.host.call(FUNCTIONS["delegateSet"], self.address).output
-        root, count, quorum, _ = decode(["bytes32", "uint256", "uint256", "address"], output)
+        root, count, quorum, _ = self.read("delegateSet")
         return root, count, quorum
+
+    def read(self, name: str) -> tuple[Any, ...]:
+        """What a function without arguments returns."""
+        return ARTIFACT.decode_result(name, self.host.call(ARTIFACT.encode_call(name), self.address).output)
 
 
 def refusal(result: _native.CallResult) -> str:
@@ -213,12 +191,15 @@ def refusal(result: _native.CallResult) -> str:
     if result.status == "success":
         return ""
     assert result.status == "revert", f"halted: {result.halt_reason}"
-    return ERRORS[result.output[:4]]
+    name = ARTIFACT.error_name(result.output)
+    assert name, "no error of the contract"
+    return name
 
 
 def events(block: _native.ExecutedBlock) -> list[str]:
     """Names of the events of a block's transaction."""
-    return [EVENTS[topics[0]] for _, topics, _ in block.receipts[0].logs]
+    found = [ARTIFACT.decode_event(topics, data) for _, topics, data in block.receipts[0].logs]
+    return [each.name for each in found if each is not None]
 
 
 def documented(row: str) -> list[int]:

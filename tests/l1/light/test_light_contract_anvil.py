@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from light_chain import ERRORS, FINAL, advance_call, creation, final_call, pack, point_of
-from test_light_client import CHAIN, PARAMETERS, header, set_of, signed
+from light_chain import ARTIFACT, advance_call, creation, final_call, pack, point_of
+from light_headers import CHAIN, PARAMETERS, header, set_of, signed
 
 from l1.consensus.messages import domain_of
 from l1.nodes.keys import derive
@@ -28,11 +28,10 @@ def ask(chain: Chain, to: str, data: bytes) -> bytes | str:
     reply: dict[str, Any] = chain.rpc("eth_call", {"to": to, "data": "0x" + data.hex(), "gas": hex(GAS)}, "latest")
     if "error" not in reply:
         return bytes.fromhex(reply["result"][2:])
-    return ERRORS[bytes.fromhex(reply["error"]["data"][2:10])]
+    return ARTIFACT.error_name(bytes.fromhex(reply["error"]["data"][2:]))
 
 
 def test_anvil_accepts_and_refuses_alike(anvil: Chain) -> None:
-    from eth_abi.abi import decode
 
     delegates, following, domain = set_of(KEYS, (3,) * 24), set_of(NEXT, (5,) * 24), domain_of(CHAIN, bytes(32))
     code = creation(PARAMETERS, CHAIN, bytes(32), delegates)
@@ -42,7 +41,7 @@ def test_anvil_accepts_and_refuses_alike(anvil: Chain) -> None:
     point = point_of(footer)
     output = ask(anvil, address, final_call(block, footer, point))
     assert isinstance(output, bytes)
-    assert decode([FINAL], output)[0][1] == 10
+    assert ARTIFACT.decode_result("requireFinal", output)[0][1] == 10
     few = signed(block, KEYS, tuple(range(16)), domain)
     assert ask(anvil, address, final_call(block, few, point_of(few))) == "PowerInsufficient"
     assert ask(anvil, address, final_call(block, footer, point_of(few))) == "SignatureInvalid"

@@ -11,7 +11,7 @@ import rlp
 from eth_abi.abi import decode, encode
 from eth_hash.auto import keccak
 from light_chain import Contract, Host, advance_call, creation, documented, final_call, pack, point_of
-from test_light_client import CHAIN, NOW, PARAMETERS, set_of, signed
+from light_headers import CHAIN, NOW, PARAMETERS, set_of, signed
 
 from l1.consensus.messages import domain_of
 from l1.nodes.keys import derive

@@ -10,7 +10,7 @@ import rlp
 from eth_abi.abi import decode
 from light_chain import GAS, Contract, Host, creation, receipt_call, refusal
 from light_chain import point_of as point_of_footer
-from test_light_client import CHAIN, NOW, PARAMETERS, set_of, signed
+from light_headers import CHAIN, NOW, PARAMETERS, set_of, signed
 from trie import HexaryTrie
 
 from l1.consensus.messages import domain_of

@@ -108,11 +108,13 @@ class NodeProcess:
 class Cluster:
     """Delegates that have one genesis, each in its process."""
 
-    def __init__(self, folder: Path, count: int = 4, options: Sequence[str] = FAST) -> None:
+    def __init__(
+        self, folder: Path, count: int = 4, options: Sequence[str] = FAST, genesis: Genesis | None = None
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.keys = derive(b"separate nodes of these tests..!", count)
-        self.genesis = make_genesis(self.keys)
+        self.keys = cluster_keys(count)
+        self.genesis = genesis or make_genesis(self.keys)
         self.genesis_path = folder / "genesis.json"
         self.genesis_path.write_text(self.genesis.to_json())
         self.nodes: list[NodeProcess] = []
@@ -137,8 +139,12 @@ class Cluster:
     def start_one(self, index: int, more: Sequence[str] = ()) -> None:
         self.nodes[index].start(self.peers_of(self.nodes[index]), more)
 
-    def observer(self, name: str) -> NodeProcess:
-        node = NodeProcess(self.folder / name, self.genesis_path, None, self.options)
+    def observer(self, name: str, keys: DelegateKeys | None = None) -> NodeProcess:
+        """One more node, with keys of somebody who may be elected, or without."""
+        path = None if keys is None else self.folder / f"{name}.key"
+        if keys is not None and path is not None:
+            save_keys(keys, path)
+        node = NodeProcess(self.folder / name, self.genesis_path, path, self.options)
         node.start([each.listen for each in self.nodes])
         self.nodes.append(node)
         return node
@@ -161,6 +167,10 @@ def _client(url: str) -> Web3:
     return Web3(Web3.HTTPProvider(url))
 
 
+def cluster_keys(count: int) -> tuple[DelegateKeys, ...]:
+    return derive(b"separate nodes of these tests..!", count)
+
+
 def make_genesis(keys: Sequence[DelegateKeys]) -> Genesis:
     alloc = {bytes.fromhex(key(number).address[2:]): GenesisAccount(balance=RICH) for number in range(1, 11)}
     plain = Genesis(chain_id=CHAIN_ID, alloc=alloc)
@@ -178,6 +188,7 @@ def wait_until(true: Callable[[], bool], seconds: float = 40, what: str = "it") 
     ends = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < ends, f"{what} did not come within {seconds} s"
+        # Between two looks: most ask a node over HTTP, which shares the processors with whoever asks.
         time.sleep(0.05)
 
 

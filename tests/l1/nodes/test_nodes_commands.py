@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ import pytest
 
 from l1.__main__ import main
 from l1.chain.genesis import load_genesis
+from l1.nodes.assembly import SeparateNode, SeparateSettings
 from l1.nodes.delegate import Delegate
 from l1.nodes.keys import KeysError, derive, load_keys, node_secret, save_keys
 from l1.nodes.wal import NAME
+from l1.staking.contract import STAKING_ADDRESS
+from l1.staking.parameters import IOTX
 
 Out = pytest.CaptureFixture[str]
 
@@ -50,6 +54,32 @@ def test_from_keys_to_a_genesis(tmp_path: Path, capsys: Out) -> None:
     assert "there already" in failed(arguments, capsys)
 
 
+def test_a_genesis_says_the_rules_of_its_chain(tmp_path: Path, capsys: Out) -> None:
+    one = keygen(tmp_path, "a", capsys)
+    timed = ["genesis", "--delegates", str(one), "--interval", "1", "--idle", "0.5", "--blocks-per-epoch", "60"]
+    assert main([*timed, "--operator-iotx", "7", "--out", str(tmp_path / "elected.json")]) == 0
+    assert main([*timed, "--without-staking", "--out", str(tmp_path / "fixed.json")]) == 0
+    elected, fixed = (load_genesis(tmp_path / f"{name}.json") for name in ("elected", "fixed"))
+    capsys.readouterr()
+    for each in (elected, fixed):
+        assert each.consensus is not None
+        assert (each.consensus.interval, each.consensus.idle, each.consensus.blocks_per_epoch) == (1_000, 500, 60)
+    assert elected.consensus is not None
+    assert fixed.consensus is not None
+    assert elected.consensus.staking is not None
+    assert fixed.consensus.staking is None
+    assert elected.alloc[elected.delegates[0].address].balance == 7 * IOTX
+    assert elected.alloc[STAKING_ADDRESS].code
+    assert not fixed.alloc
+    assert "--blocks-per-epoch" in failed(
+        ["genesis", "--delegates", str(one), "--blocks-per-epoch", "2", "--out", str(tmp_path / "no")], capsys
+    )
+    poor = json.loads(one.read_text()) | {"power": hex(399_999 * IOTX)}
+    (tmp_path / "poor.json").write_text(json.dumps(poor))
+    told = failed(["genesis", "--delegates", str(tmp_path / "poor.json"), "--out", str(tmp_path / "no")], capsys)
+    assert poor["address"][2:] in told
+
+
 def test_keys_are_never_overwritten(tmp_path: Path, capsys: Out) -> None:
     keygen(tmp_path, "a", capsys)
     before = (tmp_path / "a.key").read_bytes()
@@ -76,10 +106,11 @@ def test_a_genesis_that_cannot_be_made(tmp_path: Path, capsys: Out) -> None:
 
 
 def ready(tmp_path: Path, capsys: Out) -> list[str]:
-    """Arguments of a node that could start."""
+    """Arguments of a node that could start, on a chain whose delegate never changes."""
     one = keygen(tmp_path, "a", capsys)
     genesis = str(tmp_path / "genesis.json")
-    assert main(["genesis", "--delegates", str(one), "--out", genesis]) == 0
+    arguments = ["--delegates", str(one), "--without-staking", "--interval", "0.05", "--out", genesis]
+    assert main(["genesis", *arguments]) == 0
     capsys.readouterr()
     return ["node", "--data-dir", str(tmp_path / "node"), "--genesis", genesis]
 
@@ -168,10 +199,6 @@ def test_help_teaches(command: str, capsys: Out) -> None:
 
 def test_a_lone_delegate_decides_by_itself(tmp_path: Path, capsys: Out) -> None:
     """One delegate is its own quorum, and waits for no peer."""
-    import asyncio
-
-    from l1.nodes.assembly import SeparateNode, SeparateSettings, parameters_of
-
     ready(tmp_path, capsys)
 
     async def decide() -> tuple[int, Any]:
@@ -179,7 +206,6 @@ def test_a_lone_delegate_decides_by_itself(tmp_path: Path, capsys: Out) -> None:
             data_dir=tmp_path / "node",
             genesis=load_genesis(tmp_path / "genesis.json"),
             keys=load_keys(tmp_path / "a.key"),
-            parameters=parameters_of(0.05, 0),
         )
         async with SeparateNode(settings) as node:
             async with asyncio.timeout(60):

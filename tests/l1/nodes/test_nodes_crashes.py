@@ -44,9 +44,11 @@ def test_killed_at_random_moments_nobody_contradicts_himself(seed: int, folder: 
         with Collector([each.listen for each in cluster.nodes], domain) as collector:
             wait_for_head(cluster.nodes, 2)
             for _ in range(ROUNDS):
+                # No condition to wait for: the pauses before a kill are what makes its moment a random one.
                 time.sleep(rng.uniform(0, 0.5))
                 (one,) = rng.sample(range(4), 1)
                 cluster.nodes[one].kill()
+                # How long it is away is random too: it comes back at the same height, or finds that it missed some.
                 time.sleep(rng.uniform(0, 0.5))
                 restart(cluster, [one])
                 wait_for_head(cluster.nodes, max(each.head() for each in cluster.nodes) + 1, 90)
@@ -54,6 +56,7 @@ def test_killed_at_random_moments_nobody_contradicts_himself(seed: int, folder: 
                 for index in order[:2]:
                     time.sleep(rng.uniform(0, 0.2))
                     cluster.nodes[index].kill()
+                # The two that are left must have voted, which no state of theirs that can be asked for shows.
                 time.sleep(FIRST_WAIT + rng.uniform(0, 0.5))
                 for index in order[2:]:
                     cluster.nodes[index].kill()

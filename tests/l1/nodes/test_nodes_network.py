@@ -157,7 +157,7 @@ async def test_who_says_nothing_is_let_go() -> None:
 async def test_strangers_do_not_crowd_out_delegates() -> None:
     delegate = Identity(b"\x09" * 32, DOMAIN).address
     node = network(1, strangers=2)
-    node._delegates = frozenset({delegate})
+    node.delegates = frozenset({delegate})
     async with running(node):
         clients = [await Client.dial(f"127.0.0.1:{node.port}", bytes([who]) * 32, DOMAIN) for who in (2, 3, 4)]
         assert await clients[2].is_cut_off(10)

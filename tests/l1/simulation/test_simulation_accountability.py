@@ -20,10 +20,32 @@ def test_a_forced_fork_convicts_more_than_a_third_and_nobody_honest(count: int) 
     forks = [fork for fork in (force(seed, count) for seed in range(5)) if fork is not None]
     assert len(forks) >= 4
     for world, first, second in forks:
-        guilty = convicted(first, second, world.delegates)
-        assert guilty <= set(world.plan.byzantine)
-        assert 3 * world.delegates.power_of(guilty) > world.delegates.total
+        elected = world.electorates.at(first.height)
+        guilty = convicted(first, second, elected.delegates)
+        assert guilty <= elected.byzantine
+        assert 3 * elected.delegates.power_of(guilty) > elected.delegates.total
         assert {violation.rule for violation in world.checker.violations} == {"agreement"}
+
+
+@pytest.mark.parametrize("count", [7, 10])
+def test_where_sets_change_a_fork_convicts_more_than_a_third_of_the_set_of_its_height(count: int) -> None:
+    """Not of everybody, nor of another epoch's set: the certificates name seats, and the height says whose they are."""
+    forks = [fork for fork in (force(seed, count, churn=True) for seed in range(8)) if fork is not None]
+    assert len(forks) >= 6
+    assert len({first.height for _, first, _ in forks}) > 3
+    smaller = reseated = 0
+    for world, first, second in forks:
+        assert first.height == second.height
+        elected = world.electorates.at(first.height)
+        guilty = convicted(first, second, elected.delegates)
+        assert {elected.holders[seat] for seat in guilty} <= set(world.plan.byzantine)
+        assert 3 * elected.delegates.power_of(guilty) > elected.delegates.total
+        assert {violation.rule for violation in world.checker.violations} == {"agreement"}
+        smaller += len(elected.holders) < count
+        earlier = [world.electorates.at(height) for height in range(1, first.height)]
+        reseated += any(not guilty <= each.byzantine for each in earlier)
+    assert smaller >= 1
+    assert reseated >= 1, "under another set's seats the same bits name honest delegates"
 
 
 @given(st.lists(st.integers(1, 1_000), min_size=1, max_size=40), st.data())

@@ -13,7 +13,8 @@ from l1.consensus.driver import Driver
 from l1.consensus.effects import Effect
 from l1.consensus.machine import NIL, NO_ROUND, RoundStarted, TimedOut
 from l1.consensus.messages import Certificate, Decision, Proposal, Vote
-from l1.simulation.plan import Fault, Wish
+from l1.simulation.fault import Fault
+from l1.simulation.plan import Wish
 from l1.simulation.runs import run_one
 from l1.simulation.world import Rule
 
@@ -92,6 +93,27 @@ class Clumsy(Driver):
         raise ZeroDivisionError
 
 
+class Stale(Driver):
+    """Counts by the set that it began with."""
+
+    def start_height(self, height: int, delegates: DelegateSet, last: int, now: int, entries: Any = ()) -> Any:
+        """Whatever the set of the height is."""
+        first = getattr(self, "delegates", delegates)
+        return super().start_height(height, first, last, now, entries)
+
+
+class Squatter(Driver):
+    """Keeps its seat in a set that it is not in."""
+
+    def start_height(self, height: int, delegates: DelegateSet, last: int, now: int, entries: Any = ()) -> Any:
+        """And its index."""
+        before = getattr(self, "index", None)
+        asked = super().start_height(height, delegates, last, now, entries)
+        if self.index is None and before is not None and before < len(delegates):
+            self.index = before
+        return asked
+
+
 @pytest.mark.parametrize(
     ("broken", "rules", "faults"),
     [
@@ -103,6 +125,8 @@ class Clumsy(Driver):
         (Aloof, {"liveness"}, {Fault.PARTITION, Fault.LOSS}),
         (Lazy, {"certificate"}, set()),
         (Clumsy, {"exception"}, {Fault.FORGED_PROOFS}),
+        (Stale, {"liveness", "quorum", "certificate", "seat"}, {Fault.CHURN}),
+        (Squatter, {"seat"}, {Fault.CHURN}),
     ],
     ids=lambda given: given.__name__ if isinstance(given, type) else "",
 )

@@ -30,9 +30,10 @@ def test_the_last_line_is_json() -> None:
     assert result["heights"] >= 18
 
 
-def test_the_reference_port_fails_and_says_how_to_see_it_again(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("faults", ["asymmetry,usurping", "asymmetry,churn,usurping"])
+def test_the_reference_port_fails_and_says_how_to_see_it_again(faults: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The command that is printed runs that one seed, and fails in the same way."""
-    given = ["--seeds", "0:40", "--delegates", "4", "--faults", "asymmetry,usurping", "--reference-port", "--json"]
+    given = ["--seeds", "0:30", "--delegates", "4", "--faults", faults, "--reference-port", "--json"]
     assert main(given) == 1
     out, errors = capsys.readouterr()
     result = json.loads(out.splitlines()[-1])

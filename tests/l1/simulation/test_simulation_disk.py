@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from l1.consensus.log import Entry, Held, LogError, Proposed, Voted
 from l1.consensus.machine import Topic
 from l1.consensus.messages import Certificate
-from l1.simulation.disk import Disk, frame, read
+from l1.simulation.disk import ROTATE_ENTRIES, Disk, frame, read
 
 HASHES = st.binary(min_size=32, max_size=32)
 NUMBERS = st.integers(0, 2**31 - 1)
@@ -61,9 +61,19 @@ def test_an_entry_that_is_whole_and_yet_none_is_an_error() -> None:
         read(whole)
 
 
-def test_a_committed_height_is_forgotten() -> None:
-    """Its votes are not needed any more."""
+def test_heights_that_are_over_are_forgotten_when_the_log_is_full() -> None:
+    """Until then they stay, like in the file of a real node; what is torn at the end is not among them."""
     disk = Disk()
-    disk.append(Voted(1, 0, Topic.LOCK, bytes(32)))
-    disk.forget()
+    entries = [Voted(height, 0, Topic.LOCK, bytes(32)) for height in range(ROTATE_ENTRIES)]
+    for each in entries[:-1]:
+        disk.append(each)
+        disk.decided()
+    assert disk.recover() == entries[:-1]
+    disk.tear(entries[-1], 0.5)
+    assert disk.recover() == entries[:-1]
+    assert disk.torn == 1
+    disk.append(entries[-1])
+    assert disk.full
+    disk.decided()
     assert disk.recover() == []
+    assert not disk.full

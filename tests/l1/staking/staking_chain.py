@@ -12,7 +12,9 @@ from staking_operations import ACTORS, Operation, People, perform, sent_value
 from staking_world import START, keys
 
 from l1.chain.genesis import Genesis, GenesisAccount
+from l1.consensus.messages import domain_of
 from l1.staking.contract import STAKING_ADDRESS, encode_call, encode_key, error_name, read_state, runtime_code
+from l1.staking.evidence import EVIDENCE, EVIDENCE_ADDRESS, encode_evidence
 from l1.staking.parameters import Parameters
 from l1.staking.refusal import StakingRefused
 from l1.staking.state import BlockContext, StakingState
@@ -70,10 +72,23 @@ def call_data(operation: Operation) -> bytes:
             return encode_call(name, operation.index, PEOPLE.actors[operation.candidate])
         case "fund":
             return b""
+        case "report":
+            assert operation.evidence is not None, "a report has evidence"
+            return encode_evidence(operation.evidence)
         case "request_exit" | "cancel_exit" | "confirm_exit" | "claim":
             return encode_call(name)
         case _:
             return encode_call(name, operation.index)
+
+
+def called(operation: Operation) -> bytes:
+    """The contract that it goes to."""
+    return EVIDENCE_ADDRESS if operation.kind == "report" else STAKING_ADDRESS
+
+
+def refusal_of(result: _native.CallResult) -> str:
+    """The error's name, of either contract; empty for success, and for a revert without a reason."""
+    return error_name(result.output) or EVIDENCE.error_name(result.output)
 
 
 @dataclass
@@ -83,6 +98,8 @@ class Pair:
     parameters: Parameters
     others: dict[bytes, GenesisAccount] = field(default_factory=dict)
     chain: _native.Chain = field(init=False)
+    domain: bytes = field(init=False)
+    """What the delegates of the chain sign under."""
     state: StakingState = field(default_factory=StakingState)
     block: BlockContext = field(default_factory=lambda: replace(START, height=0))
     nonces: Counter[bytes] = field(default_factory=Counter)
@@ -92,17 +109,19 @@ class Pair:
     def __post_init__(self) -> None:
         alloc = {each: GenesisAccount(balance=RICH) for each in (*PEOPLE.actors, *PEOPLE.operators)} | self.others
         alloc[STAKING_ADDRESS] = GenesisAccount(nonce=1, code=runtime_code(self.parameters))
+        alloc[EVIDENCE_ADDRESS] = GenesisAccount(nonce=1, code=EVIDENCE.deployed_code)
         genesis = Genesis(chain_id=CHAIN_ID, base_fee_per_gas=7, timestamp=self.block.timestamp, alloc=alloc)
-        self.chain, _ = genesis.executor()
+        self.chain, first = genesis.executor()
+        self.domain = domain_of(CHAIN_ID, first.hash)
 
     def transaction(
-        self, sender: bytes, data: bytes, value: int = 0, to: bytes = STAKING_ADDRESS
+        self, sender: bytes, data: bytes, value: int = 0, to: bytes = STAKING_ADDRESS, *, gas: int = GAS
     ) -> _native.Transaction:
         """A signed transaction with the sender's next nonce."""
         fields = {
             "chainId": CHAIN_ID,
             "nonce": self.nonces[sender],
-            "gas": GAS,
+            "gas": gas,
             "maxFeePerGas": 10**12,
             "maxPriorityFeePerGas": 0,
             "to": to,
@@ -181,7 +200,8 @@ class Pair:
         transactions = [self.transaction(producer, data) for data in calls]
         if operation is not None:
             value = sent_value(parameters, operation)
-            transactions.append(self.transaction(PEOPLE.actors[operation.actor], call_data(operation), value))
+            caller, data = PEOPLE.actors[operation.actor], call_data(operation)
+            transactions.append(self.transaction(caller, data, value, called(operation)))
         executed = self.build(transactions, producer, block.timestamp)
         assert all(receipt.status for receipt in executed.receipts[: len(calls)])
         self.chain.append(executed)
@@ -202,6 +222,6 @@ class Pair:
         if refused:
             # Nothing came after it in the block, so the same call is refused again for the same reason.
             data, value = call_data(operation), sent_value(self.parameters, operation)
-            again = self.call(data, PEOPLE.actors[operation.actor], value)
-            assert error_name(again.output) == refused, operation
+            again = self.call(data, PEOPLE.actors[operation.actor], value, to=called(operation))
+            assert refusal_of(again) == refused, operation
         self.done[refused or operation.kind] += 1

@@ -10,6 +10,7 @@ from staking_world import keys
 
 from l1.staking import buckets, candidates, exits
 from l1.staking.epoch_end import claim, fund_pool
+from l1.staking.evidence import Evidence, punish
 from l1.staking.parameters import DAY, IIP_53, IOTX, Parameters
 from l1.staking.state import BlockContext, StakingState
 
@@ -24,6 +25,7 @@ SHORT = replace(
     active_votes=400_000 * IOTX,
     epoch_reward_delegates=4,
     slash_per_block=30_000 * IOTX,
+    equivocation_slash_share=500,
 )
 """Ours with short epochs, which no set divides, and a small set, so that few blocks see much."""
 
@@ -78,6 +80,10 @@ class Operation:
     value: int = 0
     days: int = 0
     auto_stake: bool = False
+    evidence: Evidence | None = None
+    """What `report` reports."""
+    domain: bytes = b""
+    """Of the chain that it is reported on."""
 
 
 @dataclass(frozen=True)
@@ -152,13 +158,16 @@ def perform(
         case "request_exit":
             state = exits.request_exit(state, caller)
         case "cancel_exit":
-            state = exits.cancel_exit(parameters, state, caller)
+            state = exits.cancel_exit(parameters, state, block, caller)
         case "confirm_exit":
             state = exits.confirm_exit(parameters, state, block, caller)
         case "claim":
             return claim(state, caller)
         case "fund":
             state = fund_pool(state, value)
+        case "report":
+            assert operation.evidence is not None, "a report has evidence"
+            state = punish(parameters, state, operation.evidence, operation.domain)
         case unknown:
             raise AssertionError(unknown)
     return state, 0

@@ -14,6 +14,8 @@ from staking_world import Keys, keys
 
 from l1.chain.genesis import GenesisAccount
 from l1.staking.contract import (
+    MAX_SEATS,
+    MAX_SHARES,
     STAKING_ADDRESS,
     creation_code,
     encode_call,
@@ -22,6 +24,7 @@ from l1.staking.contract import (
     read_state,
     runtime_code,
 )
+from l1.staking.evidence import EVIDENCE, HISTORY_BLOCKS
 from l1.staking.parameters import IIP_50, IIP_53, IOTX
 from l1.staking.points import P, PointInvalid, key_point, signature_point
 from l1.staking.weight import vote_weight
@@ -58,6 +61,10 @@ def refusal(pair: Pair, data: bytes, sender: bytes, value: int = 0) -> str:
 
 def end(epoch: int, *produced: int) -> bytes:
     return encode_call("endEpoch", epoch, produced)
+
+
+def share(epoch: int) -> bytes:
+    return encode_call("shareReward", epoch)
 
 
 def poll(pair: Pair, epoch: int, **changes: object) -> bytes:
@@ -118,7 +125,28 @@ def test_an_epoch_ends_once_in_its_last_block(pair: Pair) -> None:
     producer = seats[0].operator
     assert refusal(pair, end(2, 13, 0), producer) == "EpochAlreadyEnded"
     assert refusal(pair, end(3, 13, 0), producer) == "WrongBlock"
+    assert refusal(pair, share(2), producer) == "RewardNotDue"
+    assert refusal(pair, share(3), producer) == "WrongBlock"
     assert read_state(pair.read, 2).ended_epoch == 2
+
+
+def test_a_reward_is_shared_once_after_its_epoch_ended(pair: Pair) -> None:
+    """Block 26 as its producer would build it, with the second system call alone, and with each of them twice."""
+    go_to(pair, 13)
+    seats = pair.state.polls[2].seats
+    while pair.block.height < 25:
+        step(pair, producer=seats[0].operator)
+    producer, before = seats[0].operator, pair.nonces[seats[0].operator]
+    for calls, accepted in (
+        ([share(2)], [False]),
+        ([end(2, 13, 0), share(2), share(2), end(2, 13, 0)], [True, True, False, False]),
+        ([end(2, 13, 0), share(1)], [True, False]),
+    ):
+        pair.nonces[producer] = before
+        built = pair.build([pair.transaction(producer, each) for each in calls], producer)
+        assert [each.status for each in built.receipts] == accepted
+    pair.nonces[producer] = before
+    assert refusal(pair, share(2), PEOPLE.actors[0]) == "NotProducer"
 
 
 def test_counts_must_fit_the_seats(pair: Pair) -> None:
@@ -133,22 +161,6 @@ def test_counts_must_fit_the_seats(pair: Pair) -> None:
         pair.nonces[seats[0].operator] -= 1
         again = pair.call(end(2, *counts), seats[0].operator, view=pair.chain.view_of(built))
         assert error_name(again.output) == "CountsInvalid"
-
-
-def test_a_set_of_144_fits_a_block() -> None:
-    """Gas of the two system calls at the largest size (printed); a block has 60 million."""
-    pair = Pair(SHORT)
-    step(pair, Operation("register", 0, 0, 1, value=500_000 * IOTX, days=91, auto_stake=True))
-    go_to(pair, 7)
-    # Epoch 2 is polled by now; its successor's poll is built by hand with the same candidate in all seats.
-    seat = (PEOPLE.actors[0], OPERATOR, 5, keys(1).public)
-    big = encode_call("putPollResult", 3, [seat] * 144, [(PEOPLE.actors[0], 5)] * 100)
-    while pair.block.height < 19:
-        step(pair)
-    built = pair.build([pair.transaction(OPERATOR, big)], OPERATOR)
-    assert built.receipts[0].status
-    print(f"putPollResult, 144 seats: {built.block.gas_used} gas, {len(big)} bytes")
-    assert built.block.gas_used < 12_000_000
 
 
 # --- keys ---
@@ -285,7 +297,8 @@ def test_the_code_fits_and_depends_on_the_parameters_only() -> None:
     code = runtime_code(IIP_53)
     assert len(code) <= 24_576
     assert code == runtime_code(IIP_53) != runtime_code(SHORT)
-    assert creation_code(IIP_53).endswith(encode(["uint64"], [IIP_53.exit_epochs]))
+    assert creation_code(IIP_53).endswith(encode(["uint64"] * 2, [IIP_53.exit_epochs, 0]))
+    assert len(EVIDENCE.deployed_code) <= 24_576
 
 
 def test_parameters_that_the_contract_does_not_implement_are_refused() -> None:
@@ -297,3 +310,15 @@ def test_parameters_that_the_contract_does_not_implement_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match="the contract"):
             creation_code(replace(IIP_53, **changes))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="productivity_threshold"):
+        # More blocks than expected could be too few, and the penalty negative.
+        creation_code(replace(IIP_53, productivity_threshold=101))
+    for share in (-1, 10_001):
+        with pytest.raises(ValueError, match="equivocation_slash_share"):
+            creation_code(replace(IIP_53, equivocation_slash_share=share))
+    assert creation_code(replace(IIP_53, blocks_per_epoch=2 * (HISTORY_BLOCKS - 1) + 1))
+    for more in ({"max_delegates": MAX_SEATS + 1}, {"epoch_reward_delegates": MAX_SHARES + 1}):
+        with pytest.raises(ValueError, match="EIP-7825"):
+            creation_code(replace(IIP_53, **more))
+    with pytest.raises(ValueError, match="blocks_per_epoch"):
+        creation_code(replace(IIP_53, blocks_per_epoch=2 * HISTORY_BLOCKS))

@@ -9,9 +9,14 @@ from dataclasses import replace
 import pytest
 from eth_abi.abi import decode
 from staking_chain import OPERATOR_KEYS, PEOPLE, Pair, address
-from staking_operations import CALLS, SHORT, Operation, by_owner, next_block, random_operation
+from staking_operations import ACTORS, CALLS, SHORT, Operation, by_owner, next_block, random_operation
+from staking_votes import evidence, proposal, signed, vote
+from staking_world import keys
 
+from l1.consensus.machine import Topic
+from l1.consensus.messages import Proposal, Vote
 from l1.staking.contract import STAKING_ADDRESS, encode_call, read_state
+from l1.staking.evidence import EVIDENCE, EVIDENCE_ADDRESS
 from l1.staking.parameters import IOTX
 from l1.staking.state import StakingState
 from l1.staking.system_calls import seats_of
@@ -24,6 +29,7 @@ def compare(pair: Pair, weights: bool) -> None:
     listed = replace(
         pair.state,
         bls_keys={each.bls_key: each.identity for each in pair.state.candidates.values()},
+        convictions=frozenset(),
         unclaimed={},
         polls={
             number: poll for number, poll in pair.state.polls.items() if number in (epoch, epoch + 1) and poll.seats
@@ -33,6 +39,8 @@ def compare(pair: Pair, weights: bool) -> None:
     for actor in PEOPLE.actors:
         (owed,) = decode(["uint256"], pair.read(encode_call("unclaimed", actor)))
         assert owed == pair.state.unclaimed.get(actor, 0)
+    for offence in pair.state.convictions:
+        assert pair.call(EVIDENCE.encode_call("isPunished", offence), to=EVIDENCE_ADDRESS).output[-1] == 1
     assert pair.view().balance(STAKING_ADDRESS) == pair.state.total
     if weights:
         compare_weights(pair)
@@ -74,7 +82,40 @@ def changes(before: StakingState, after: StakingState) -> Counter[str]:
     return found
 
 
-SEEN = (*CALLS, "system calls", "slashed", "disqualified", "recovered", "admitted")
+def reported(draw: random.Random, pair: Pair) -> Operation:
+    """A report of two messages of one of the keys, which often are in one place, for two blocks, and signed."""
+
+    def message() -> Vote | Proposal:
+        height, round_, at = draw.randrange(1, 4), draw.randrange(2), draw.randrange(3)
+        domain = pair.domain if draw.random() < 0.9 else bytes(32)
+        if kind:
+            return vote(domain, number, at, height=height, round_=round_, topic=draw.choice(list(Topic)))
+        return proposal(domain, number, at, height=height, round_=round_)
+
+    kind, number = draw.random() < 0.7, draw.randrange(1, 4 * ACTORS)
+    if pair.state.bls_keys and draw.random() < 0.9:
+        known = set(pair.state.bls_keys)
+        number = draw.choice([each for each in range(1, 4 * ACTORS) if keys(each).public in known])
+    first, second = message(), message()
+    if draw.random() < 0.7:
+        same = first._replace(block_hash=draw.randbytes(32))
+        second = signed(same, number, pair.domain)
+    found = evidence(first, second, number)
+    return Operation("report", draw.randrange(ACTORS), evidence=found, domain=pair.domain)
+
+
+SEEN = (
+    *CALLS,
+    "report",
+    "EvidenceKnown",
+    "EvidenceNotOnePlace",
+    "EvidenceUnsigned",
+    "system calls",
+    "slashed",
+    "disqualified",
+    "recovered",
+    "admitted",
+)
 
 
 def run(seed: int, steps: int) -> Pair:
@@ -95,6 +136,8 @@ def run(seed: int, steps: int) -> Pair:
         else:
             operation = by_owner(random_operation(draw, pair.state), pair.state, PEOPLE, draw)
         before = pair.state
+        if step >= len(opening) and draw.random() < 0.1:
+            operation = reported(draw, pair)
         pair.step(block, producer, draw.randbytes(32), operation)
         pair.done += changes(before, pair.state)
         # Reading everything costs more than the block, so most blocks are compared by acceptance and refusal alone.

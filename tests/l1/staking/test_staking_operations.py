@@ -326,12 +326,13 @@ def test_a_leaver_serves_until_its_exit_is_over() -> None:
 
 def test_cancelling_is_possible_until_admission() -> None:
     state = exits.request_exit(with_candidates(2), account(0))
-    assert exits.cancel_exit(IIP_53, state, account(0)).candidates == with_candidates(2).candidates
-    refused("ExitNotRequested", lambda: exits.cancel_exit(IIP_53, state, account(1)))
-    refused("ExitActive", lambda: exits.cancel_exit(IIP_53, exits.admit_exit(IIP_53, state, 2), account(0)))
-    refused("ExitActive", lambda: exits.cancel_exit(IIP_50, state, account(0)))
+    assert exits.cancel_exit(IIP_53, state, START, account(0)).candidates == with_candidates(2).candidates
+    refused("ExitNotRequested", lambda: exits.cancel_exit(IIP_53, state, START, account(1)))
+    refused("ExitActive", lambda: exits.cancel_exit(IIP_53, exits.admit_exit(IIP_53, state, 2), START, account(0)))
+    refused("ExitActive", lambda: exits.cancel_exit(IIP_50, state, START, account(0)))
     # Who asks again after cancelling is last.
-    state = exits.request_exit(exits.cancel_exit(IIP_53, exits.request_exit(state, account(1)), account(0)), account(0))
+    cancelled = exits.cancel_exit(IIP_53, exits.request_exit(state, account(1)), START, account(0))
+    state = exits.request_exit(cancelled, account(0))
     admitted = exits.admit_exit(IIP_53, state, 2).candidates[account(1)].exit
     assert admitted is not None
     assert admitted.leaves_at == 26

@@ -20,6 +20,7 @@ from l1.staking.system_calls import BlockHeaders, apply_system_calls, expected_s
 HASH = keccak(b"two epochs before")
 POLL = "putPollResult(uint64,(address,address,uint96,bytes)[],(address,uint96)[])"
 END = "endEpoch(uint64,uint32[])"
+SHARE = "shareReward(uint64)"
 
 
 def arguments(data: bytes, signature: str, types: list[str]) -> tuple[object, ...]:
@@ -52,7 +53,8 @@ def test_the_end_of_an_epoch_in_its_last_block() -> None:
     produced = [order[height % 24] for height in range(1440)]
     produced[100] = order[0]
     headers = at(IIP_53.last_height(2), produced)
-    (data,) = expected_system_calls(IIP_53, state, headers)
+    data, share = expected_system_calls(IIP_53, state, headers)
+    assert arguments(share, SHARE, ["uint64"]) == (2,)
     epoch, counts = arguments(data, END, ["uint64", "uint32[]"])
     assert (epoch, counts) == (2, (61, 60, 60, 60, 59, *(60,) * 19))
     assert apply_system_calls(IIP_53, state, headers) == end_epoch(IIP_53, state, 2, counts)  # type: ignore[arg-type]
@@ -63,7 +65,8 @@ def test_no_other_block_has_any(height: int) -> None:
     epoch = IIP_53.epoch_of(height)
     state = put_poll(StakingState(), replace(POLLED, epoch=epoch))
     if height in (IIP_53.poll_height(epoch), IIP_53.last_height(epoch)):
-        assert len(expected_system_calls(IIP_53, state, at(height))) == 1
+        ends = height == IIP_53.last_height(epoch)
+        assert len(expected_system_calls(IIP_53, state, at(height))) == (2 if ends else 1)
     else:
         assert expected_system_calls(IIP_53, state, at(height)) == ()
         assert apply_system_calls(IIP_53, state, at(height)) == state

@@ -15,9 +15,9 @@ import {
 import {IStakeWeight} from "./IStakeWeight.sol";
 
 /// @title Proposals decided by stake
-/// @notice Support and votes weigh what their accounts had staked at the end of a block before the idea or the vote began,
-/// so stake counts once however often it moves. Nobody administers this contract: its numbers change only by a proposal
-/// of its own, within bounds that no proposal can move.
+/// @notice Support and votes weigh what their accounts had staked at the end of a block before the idea or the vote
+/// began, so stake counts once however often it moves. Nobody administers this contract: its numbers change only by a
+/// proposal of its own, within bounds that no proposal can move.
 contract Governance is IGovernance, ReentrancyGuardTransient {
     /// @notice One whole in basis points.
     uint256 public constant ONE = 10_000;

@@ -114,9 +114,9 @@ struct Parameters {
 }
 
 /// @title Proposals decided by stake
-/// @notice Anybody with stake submits an idea; enough support makes it a proposal; after a delay a vote is opened, weighted
-/// by the stake of the block before; what passes is queued, time-locked and executed. Every step that needs no vote
-/// may be taken by anybody.
+/// @notice Anybody with stake submits an idea; enough support makes it a proposal; after a delay a vote is opened,
+/// weighted by the stake of the block before; what passes is queued, time-locked and executed. Every step that needs no
+/// vote may be taken by anybody.
 interface IGovernance {
     /// @notice A draft was taken as an idea.
     event ProposalSubmitted(

@@ -92,6 +92,7 @@ struct StakingParameters {
     uint128 blockReward;
     uint128 epochReward;
     uint64 exitEpochs;
+    uint64 equivocationSlashShare;
 }
 
 /// @title Staking, election results, rewards and slashing of the chain
@@ -204,6 +205,8 @@ interface IStaking {
     error PossessionUnproven();
     /// @notice The candidate has nothing to take out.
     error NoSelfStake(address candidate);
+    /// @notice The candidate would have more votes than a seat's power can say.
+    error VotesTooLarge(uint256 votes);
     /// @notice The candidate is leaving.
     error ExitPending(address candidate);
     /// @notice The candidate is not leaving.
@@ -226,10 +229,14 @@ interface IStaking {
     error PollUnknown(uint64 epoch);
     /// @notice The epoch is settled.
     error EpochAlreadyEnded(uint64 epoch);
+    /// @notice The epoch is not settled, or its reward is shared.
+    error RewardNotDue(uint64 epoch);
     /// @notice Not one count for each seat, or more blocks than an epoch has.
     error CountsInvalid();
     /// @notice The seat's candidate did not register its key.
     error SeatInvalid(uint256 place);
+    /// @notice The caller is not the contract that convicts.
+    error NotEvidence(address caller);
 
     // --- buckets ---
 
@@ -293,7 +300,8 @@ interface IStaking {
     /// @notice Enters the exit queue.
     function requestExit() external;
 
-    /// @notice Leaves the queue again, before the exit is admitted.
+    /// @notice Leaves the queue again, before the exit is admitted; not where the self-stake is another's, whose
+    /// endorsement is over: then the exit is what gives it back.
     function cancelExit() external;
 
     /// @notice Finishes an exit that is over: the self-stake becomes an ordinary bucket.
@@ -304,15 +312,24 @@ interface IStaking {
     /// @notice Pays the caller's rewards out.
     function claim() external;
 
-    // --- system calls: only by the block's producer, in the blocks that they are for; validators check the arguments ---
+    // --- system calls: by the block's producer, in the blocks that they are for; validators check the arguments ---
 
     /// @notice Freezes the delegates of an epoch, in the middle of the one before it. Without seats where nobody
     /// qualifies and there is no earlier set.
     function putPollResult(uint64 epoch, Seat[] calldata seats, Share[] calldata ranking) external;
 
-    /// @notice Settles an epoch, in its last block.
+    /// @notice Settles an epoch, in its last block: probation, penalties, block rewards, the next exit.
     /// @param produced Blocks of each seat.
     function endEpoch(uint64 epoch, uint32[] calldata produced) external;
+
+    /// @notice Shares the epoch's reward, after `endEpoch` in the same block. Both at once may need more gas than a
+    /// transaction can have (EIP-7825).
+    function shareReward(uint64 epoch) external;
+
+    // --- punishing ---
+
+    /// @notice Takes EQUIVOCATION_SLASH_SHARE of the self-stake; only for the evidence contract (IEvidence).
+    function punishEquivocation(address candidate) external;
 
     // --- reading ---
 

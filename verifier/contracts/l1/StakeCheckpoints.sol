@@ -5,7 +5,7 @@ import {IStakeWeight} from "./IStakeWeight.sol";
 
 /// @title History of vote weights by block number
 /// @notice Holds every account's weight and their sum, so that both can be read at the end of any block that is over.
-/// `push` keeps the two in step; a contract that implements IStakeWeight calls it whenever a weight changes.
+/// `push` and `move` keep the two in step; a contract that implements IStakeWeight calls one whenever a weight changes.
 library StakeCheckpoints {
     /// @notice A weight and the block from which it holds; one storage slot.
     struct Checkpoint {
@@ -22,24 +22,36 @@ library StakeCheckpoints {
     /// @param weight Such that the sum stays below 2^208.
     /// @return before The account's weight until now.
     function push(History storage self, address voter, uint256 weight) internal returns (uint256 before) {
+        before = latest(self, voter);
+        move(self, voter, before, weight);
+    }
+
+    /// @notice Replaces a part of an account's weight from this block on; the sum follows.
+    /// @param removed At most the account's weight.
+    /// @param added Such that the sum stays below 2^208.
+    function move(History storage self, address voter, uint256 removed, uint256 added) internal {
+        if (removed == added) return;
+        Checkpoint[] storage all = self.ofAll;
+        (uint256 count, Checkpoint memory newest) = _newest(all);
+        uint256 others = newest.weight - removed;
+        if (added > type(uint208).max - others) revert IStakeWeight.WeightTooLarge(added);
+        // The sum is at most the maximum that was just compared with, and no account's weight is above the sum.
+        _append(all, count, newest, others + added);
         Checkpoint[] storage trace = self.ofVoter[voter];
-        before = _last(trace);
-        if (before == weight) return before;
-        uint256 others = _last(self.ofAll) - before;
-        if (weight > type(uint208).max - others) revert IStakeWeight.WeightTooLarge(weight);
-        // Both are at most the maximum that was just compared with.
-        _append(trace, uint208(weight));
-        _append(self.ofAll, uint208(others + weight));
+        (count, newest) = _newest(trace);
+        _append(trace, count, newest, newest.weight - removed + added);
     }
 
     /// @notice An account's weight now; it may change within this block.
     function latest(History storage self, address voter) internal view returns (uint256) {
-        return _last(self.ofVoter[voter]);
+        (, Checkpoint memory newest) = _newest(self.ofVoter[voter]);
+        return newest.weight;
     }
 
     /// @notice The sum now; it may change within this block.
     function latestTotal(History storage self) internal view returns (uint256) {
-        return _last(self.ofAll);
+        (, Checkpoint memory newest) = _newest(self.ofAll);
+        return newest.weight;
     }
 
     /// @notice An account's weight at the end of block `snapshot`, which must be over.
@@ -52,16 +64,17 @@ library StakeCheckpoints {
         return _at(self.ofAll, snapshot);
     }
 
-    function _append(Checkpoint[] storage trace, uint208 weight) private {
-        uint256 count = trace.length;
-        if (count != 0 && trace[count - 1].since == block.number) trace[count - 1].weight = weight;
+    function _append(Checkpoint[] storage trace, uint256 count, Checkpoint memory newest, uint256 weight) private {
         // 2^48 blocks are 22 million years of 2.5 seconds.
-        else trace.push(Checkpoint(uint48(block.number), weight));
+        Checkpoint memory next = Checkpoint(uint48(block.number), uint208(weight));
+        if (count != 0 && newest.since == next.since) trace[count - 1] = next;
+        else trace.push(next);
     }
 
-    function _last(Checkpoint[] storage trace) private view returns (uint256) {
-        uint256 count = trace.length;
-        return count == 0 ? 0 : trace[count - 1].weight;
+    /// @dev Number of checkpoints, and the last one; one of weight zero where there is none.
+    function _newest(Checkpoint[] storage trace) private view returns (uint256 count, Checkpoint memory newest) {
+        count = trace.length;
+        if (count != 0) newest = trace[count - 1];
     }
 
     /// The weight of the last checkpoint that is not younger than `snapshot`. `since` rises strictly.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
-import {BlsPossession} from "./BlsPossession.sol";
+import {BLS12381} from "../BLS12381.sol";
 import {
     Bucket,
     BucketView,
@@ -17,8 +17,8 @@ import {StakingEpochs} from "./StakingEpochs.sol";
 import {StakingLedger} from "./StakingLedger.sol";
 
 /// @title Staking
-/// @notice The chain's staking contract: what users call, and what is read. Calls only standard precompiles, so that any
-/// Ethereum client executes it.
+/// @notice The chain's staking contract: what users call, and what is read. Calls only standard precompiles, so that
+/// any Ethereum client executes it.
 contract Staking is StakingEpochs {
     /// @param parameters Constants of the chain.
     constructor(StakingParameters memory parameters) StakingLedger(parameters) {}
@@ -72,9 +72,9 @@ contract Staking is StakingEpochs {
         _checkFree(index, bucket);
         address left = bucket.candidate;
         if (left == candidate) revert SameCandidate(index);
-        uint128 votes = _votes(bucket, false);
-        _candidates[left].votes -= votes;
-        joined.votes += votes;
+        uint256 votes = _votes(bucket, false);
+        _setVotes(_candidates[left], _candidates[left].votes - votes);
+        _setVotes(joined, joined.votes + votes);
         _buckets[index].candidate = candidate;
         emit CandidateChanged(index, left, candidate);
     }
@@ -150,7 +150,7 @@ contract Staking is StakingEpochs {
         _checkStaked(index, bucket);
         _checkSelfStake(bucket.amount);
         if (_isSelfStake(index, bucket)) revert SelfStakeLocked(index);
-        if (bucket.owner != msg.sender && !_endorses(bucket)) revert NotEndorsed(index);
+        _checkStands(index);
         _clearSelfStake(candidate);
         _setSelfStake(msg.sender, index);
         _recover(msg.sender);
@@ -203,6 +203,7 @@ contract Staking is StakingEpochs {
         Candidate storage candidate = _candidate(msg.sender);
         if (candidate.exitTicket == 0) revert ExitNotRequested(msg.sender);
         if (candidate.leavesAt != 0) revert ExitActive(msg.sender);
+        _checkStands(candidate.selfStakeBucket - 1);
         _leaveQueue(msg.sender);
         candidate.exitTicket = 0;
         emit ExitCancelled(msg.sender);
@@ -222,6 +223,15 @@ contract Staking is StakingEpochs {
         unclaimed[msg.sender] = 0;
         emit Claimed(msg.sender, amount);
         _pay(msg.sender, amount);
+    }
+
+    // --- punishing ---
+
+    /// @inheritdoc IStaking
+    function punishEquivocation(address candidate) external {
+        if (msg.sender != address(EVIDENCE)) revert NotEvidence(msg.sender);
+        uint256 share = (_candidates[candidate].selfStake * EQUIVOCATION_SLASH_SHARE) / 10_000;
+        if (share != 0) _slash(candidate, share);
     }
 
     // --- reading ---
@@ -274,6 +284,12 @@ contract Staking is StakingEpochs {
 
     // --- inside ---
 
+    /// @dev The bucket is the caller's, or its owner vouches for the caller.
+    function _checkStands(uint256 index) private view {
+        Bucket storage bucket = _buckets[index];
+        if (bucket.owner != msg.sender && block.number >= bucket.endorsedUntil) revert NotEndorsed(index);
+    }
+
     function _setOperator(Candidate storage candidate, address operator) private {
         if (operator == address(0)) revert ZeroAddress();
         if (_operators[operator] != address(0)) revert OperatorTaken(operator);
@@ -284,12 +300,12 @@ contract Staking is StakingEpochs {
     /// @dev Proves and keeps a key of the caller's. No key is ever registered twice: one that was given up still
     /// convicts.
     function _addKey(bytes calldata blsKey, bytes calldata possession) private returns (bytes memory compressed) {
-        if (blsKey.length != BlsPossession.KEY_BYTES) revert KeyInvalid();
-        (bytes32 head, bytes16 tail) = BlsPossession.compress(blsKey);
+        if (blsKey.length != BLS12381.G1_BYTES) revert KeyInvalid();
+        (bytes32 head, bytes16 tail) = BLS12381.compressG1(blsKey);
         compressed = bytes.concat(head, tail);
         bytes32 keyHash = keccak256(compressed);
         if (_keyOwners[keyHash] != address(0)) revert KeyTaken();
-        (bool valid, bool proven) = BlsPossession.verify(blsKey, possession, compressed);
+        (bool valid, bool proven) = BLS12381.verifyPossession(blsKey, compressed, possession);
         if (!valid) revert KeyInvalid();
         if (!proven) revert PossessionUnproven();
         _keys.push(Key(head, tail));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity 0.8.37;
 
+import {IEvidence} from "./IEvidence.sol";
 import {IStakeWeight} from "./IStakeWeight.sol";
 import {Bucket, Candidate, IStaking, Share, StakingParameters} from "./IStaking.sol";
 import {StakeCheckpoints} from "./StakeCheckpoints.sol";
@@ -41,6 +42,10 @@ abstract contract StakingLedger is IStaking, IStakeWeight {
     uint256 public immutable EPOCH_REWARD;
     /// @notice Epochs of one exit.
     uint64 public immutable EXIT_EPOCHS;
+    /// @notice Ten-thousandths of the self-stake that proven equivocation costs.
+    uint64 public immutable EQUIVOCATION_SLASH_SHARE;
+    /// @notice The contract of the same genesis that convicts equivocators.
+    IEvidence public constant EVIDENCE = IEvidence(address(uint160(uint64(bytes8("evidence")))));
 
     struct StoredSeat {
         address candidate;
@@ -51,6 +56,7 @@ abstract contract StakingLedger is IStaking, IStakeWeight {
 
     struct StoredPoll {
         uint64 epoch;
+        bool shared;
         StoredSeat[] seats;
         Share[] ranking;
     }
@@ -98,6 +104,7 @@ abstract contract StakingLedger is IStaking, IStakeWeight {
         BLOCK_REWARD = parameters.blockReward;
         EPOCH_REWARD = parameters.epochReward;
         EXIT_EPOCHS = parameters.exitEpochs;
+        EQUIVOCATION_SLASH_SHARE = parameters.equivocationSlashShare;
     }
 
     /// @inheritdoc IStaking
@@ -146,15 +153,26 @@ abstract contract StakingLedger is IStaking, IStakeWeight {
 
     // --- votes ---
 
-    function _votes(Bucket memory bucket, bool selfStake) internal pure returns (uint128) {
+    function _votes(Bucket memory bucket, bool selfStake) internal pure returns (uint256) {
         if (bucket.unstakedAt != 0) return 0;
-        return uint128(VoteWeight.votes(bucket.amount, bucket.durationDays, bucket.autoStake, selfStake));
+        return VoteWeight.votes(bucket.amount, bucket.durationDays, bucket.autoStake, selfStake);
+    }
+
+    /// @dev No more than an election can tell: a poll that cannot be encoded would stop the chain.
+    function _setVotes(Candidate storage candidate, uint256 votes) internal {
+        if (votes > type(uint96).max) revert VotesTooLarge(votes);
+        candidate.votes = uint128(votes);
     }
 
     /// @dev A bucket's votes change: its candidate's and its owner's sums follow.
-    function _moveVotes(Candidate storage candidate, address owner, uint128 before, uint128 changed) private {
-        candidate.votes = candidate.votes - before + changed;
-        _weights.push(owner, _weights.latest(owner) + changed - before);
+    function _moveVotes(Candidate storage candidate, address owner, uint256 before, uint256 changed) private {
+        _setVotes(candidate, candidate.votes - before + changed);
+        _weights.move(owner, before, changed);
+    }
+
+    /// @dev A bucket becomes the candidate's self-stake, or stops to be it.
+    function _turnVotes(Candidate storage candidate, Bucket memory bucket, bool selfStake) private {
+        _moveVotes(candidate, bucket.owner, _votes(bucket, !selfStake), _votes(bucket, selfStake));
     }
 
     /// @dev Puts a bucket; its candidate's votes and self-stake follow.
@@ -191,7 +209,7 @@ abstract contract StakingLedger is IStaking, IStakeWeight {
     function _setSelfStake(address identity, uint256 index) internal {
         Candidate storage candidate = _candidates[identity];
         Bucket memory chosen = _buckets[index];
-        _moveVotes(candidate, chosen.owner, _votes(chosen, false), _votes(chosen, true));
+        _turnVotes(candidate, chosen, true);
         candidate.selfStakeBucket = uint64(index + 1);
         candidate.selfStake = chosen.amount;
         emit SelfStakeSet(identity, index);
@@ -199,9 +217,10 @@ abstract contract StakingLedger is IStaking, IStakeWeight {
 
     /// @dev Makes the self-stake of a candidate, if any, an ordinary bucket.
     function _clearSelfStake(Candidate storage candidate) internal {
-        if (candidate.selfStakeBucket == 0) return;
-        Bucket memory old = _buckets[candidate.selfStakeBucket - 1];
-        _moveVotes(candidate, old.owner, _votes(old, true), _votes(old, false));
+        uint256 place = candidate.selfStakeBucket;
+        if (place == 0) return;
+        Bucket memory old = _buckets[place - 1];
+        _turnVotes(candidate, old, false);
         candidate.selfStakeBucket = 0;
         candidate.selfStake = 0;
     }
@@ -220,27 +239,32 @@ abstract contract StakingLedger is IStaking, IStakeWeight {
         Candidate storage candidate = _candidates[identity];
         if (candidate.selfStakeBucket == 0) return;
         uint256 index = candidate.selfStakeBucket - 1;
-        Bucket memory bucket = _buckets[index];
-        uint256 taken = amount < bucket.amount ? amount : bucket.amount;
-        bucket.amount -= uint128(taken);
+        Bucket storage bucket = _buckets[index];
+        uint256 held = bucket.amount;
+        uint256 taken = amount < held ? amount : held;
+        uint256 left = held - taken;
+        bucket.amount = uint128(left);
+        candidate.selfStake = uint128(left);
         _owed -= taken;
-        _save(index, bucket);
+        // As in `_save`, with the weight computed once: this runs for each seat of an epoch. No self-stake is unstaked.
+        uint256 each = VoteWeight.weight(bucket.durationDays, bucket.autoStake, true);
+        _moveVotes(candidate, bucket.owner, VoteWeight.weighed(held, each), VoteWeight.weighed(left, each));
         emit Slashed(identity, index, taken);
-        if (candidate.selfStake < ACTIVE_SELF_STAKE && !candidate.disqualified) {
+        if (left < ACTIVE_SELF_STAKE && !candidate.disqualified) {
             candidate.disqualified = true;
             emit Disqualified(identity);
         }
     }
 
-    /// @dev Moves at most what is there from the pool to the candidate's reward account.
-    function _reward(address identity, uint256 amount) internal {
-        uint256 available = pool();
+    /// @dev Owes a candidate's reward account at most what is available; the caller keeps `_owed`.
+    /// @return left What is available then.
+    function _reward(address identity, uint256 amount, uint256 available) internal returns (uint256 left) {
         uint256 paid = amount < available ? amount : available;
-        if (paid == 0) return;
+        if (paid == 0) return available;
         address account = _candidates[identity].reward;
-        _owed += paid;
         unclaimed[account] += paid;
         emit Rewarded(account, identity, paid);
+        return available - paid;
     }
 
     function _pay(address to, uint256 amount) internal {

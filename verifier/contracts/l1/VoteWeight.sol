@@ -2,9 +2,9 @@
 pragma solidity 0.8.37;
 
 /// @title Vote weight of a bucket
-/// @notice w = 1 + ln(days · (1 + m)) / ln(1.2) / 100 with m = 1 for auto-stake, times 1.06 for a self-stake bucket with
-/// auto-stake and at least 91 days, rounded to the nearest multiple of 2^-52. The same integers as l1/staking/weight.py,
-/// which also says how precise they are.
+/// @notice w = 1 + ln(days · (1 + m)) / ln(1.2) / 100 with m = 1 for auto-stake, times 1.06 for a self-stake bucket
+/// with auto-stake and at least 91 days, rounded to the nearest multiple of 2^-52. The same integers as
+/// l1/staking/weight.py, which also says how precise they are.
 library VoteWeight {
     uint256 private constant LOG_BITS = 72;
     uint256 private constant WEIGHT_BITS = 52;
@@ -20,7 +20,12 @@ library VoteWeight {
         pure
         returns (uint256)
     {
-        return (amount * weight(durationDays, autoStake, selfStake)) >> WEIGHT_BITS;
+        return weighed(amount, weight(durationDays, autoStake, selfStake));
+    }
+
+    /// @notice Votes of `amount` rau of this weight each, truncated.
+    function weighed(uint256 amount, uint256 each) internal pure returns (uint256) {
+        return (amount * each) >> WEIGHT_BITS;
     }
 
     /// @notice The weight of each rau, in units of 2^-52.

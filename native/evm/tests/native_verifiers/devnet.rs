@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, Bytes, Signature, TxKind, U256, hex};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, hex};
 use k256::ecdsa::SigningKey;
 use w3bstream_bls::{SecretKey, Signature as Vote};
 use w3bstream_evm::precompiles::bls_fast_aggregate_verify;
@@ -77,6 +77,7 @@ pub fn genesis(forks: Forks) -> Genesis {
         base_fee_per_gas: 1_000_000_000,
         timestamp: 100,
         extra_data: Bytes::new(),
+        prev_randao: B256::ZERO,
         forks,
         alloc,
     }

@@ -385,6 +385,7 @@ impl<C: Curve, A: Arithmetic<C>> Kernel<C> for Words<C, A> {
     fn pack(&self, points: &[Point<C>], packed: &mut [u64]) {
         assert_eq!(packed.len(), points.len() * C::POINT_WORDS, "room for the points");
         for (point, words) in points.iter().zip(packed.chunks_exact_mut(C::POINT_WORDS)) {
+            // Infinity, which has no coordinates, is packed as zeros: a point with y = 0 has order two, and none has here.
             let ((x, y), (x_out, y_out)) = (point.xy().unwrap_or_default(), words.split_at_mut(Self::WORDS));
             store::<C>(&x, x_out);
             store::<C>(&y, y_out);
