@@ -56,6 +56,7 @@ SCOPES = {
     "/w3bstream.v1.ProjectService/PauseProject": "projects:write",
     "/w3bstream.v1.ProjectService/ResumeProject": "projects:write",
     "/w3bstream.v1.ProjectService/GetProject": "projects:read",
+    "/w3bstream.v1.ProjectService/GetQuote": "projects:read",
     "/w3bstream.v1.ProjectService/ListProjects": "projects:read",
     "/w3bstream.v1.TaskService/SubmitTask": "tasks:write",
     "/w3bstream.v1.TaskService/GetTask": "tasks:read",

@@ -199,6 +199,10 @@ class Client(AccessCalls, ChainCalls, EvidenceCalls, JobCalls, StreamCalls, Task
         """A project with its versions."""
         return self._call(self._projects.GetProject, project_pb2.GetProjectRequest(project_id=project_id))
 
+    def get_quote(self, project_id: int) -> project_pb2.Quote:
+        """What a task of the project's newest version is likely to take. Raises NotFound (W3B-2002, W3B-2007)."""
+        return self._call(self._projects.GetQuote, project_pb2.GetQuoteRequest(project_id=project_id))
+
     def list_projects(self, *, page_size: int = 0, page_token: str = "") -> project_pb2.ListProjectsResponse:
         """A page of projects, oldest first."""
         request = project_pb2.ListProjectsRequest(page_size=page_size, page_token=page_token)

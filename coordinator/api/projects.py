@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
+import structlog
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -14,21 +15,28 @@ from coordinator.api.idempotency import Once
 from coordinator.api.paging import make_token, page_size, read_token
 from coordinator.api.surroundings import Installation
 from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.proof_history import finished_proofs, provers_there
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import DeviceRow, ProjectVersionRow
 from coordinator.projects import service
 from coordinator.projects.file import parse_project_file
 from coordinator.projects.programs import Manifest
+from coordinator.scheduling.quote import SAMPLES, estimate, quote_kind
+from coordinator.settlement.chain import Chain
 from coordinator.webhooks.ssrf import UrlPolicy
-from verifier.errors import InvalidInput
+from verifier.errors import InvalidInput, NotFound, W3bstreamError
 from w3bstream.v1 import project_pb2, project_pb2_grpc
 
+log = structlog.get_logger(__name__)
 MAX_FILE = 1 << 20
 """Bytes of a project file; 1,024 devices take about 250 KiB."""
 
 
 class ProjectService(project_pb2_grpc.ProjectServiceServicer):
-    """Creates, publishes, pauses, resumes and shows projects."""
+    """Creates, publishes, pauses, resumes and shows projects.
+
+    Parameters: `chain` is asked for the gas price of quotes; None where there is none to ask.
+    """
 
     def __init__(
         self,
@@ -37,12 +45,15 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
         urls: UrlPolicy,
         da: UrlPolicy,
         programs: Mapping[str, Manifest] | None = None,
+        *,
+        chain: Chain | None = None,
     ) -> None:
         self._ledger = ledger
         self._installation = installation
         self._urls = urls
         self._da = da
         self._programs = programs
+        self._chain = chain
 
     async def CreateProject(self, request: project_pb2.CreateProjectRequest, context: object) -> project_pb2.Project:
         """Create a project; its id on chain is its id here."""
@@ -122,6 +133,32 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
             row = await service.get_project(session, request.project_id)
             versions = await _versions(session, request.project_id)
         return project_pb2.GetProjectResponse(project=render.project(row), versions=versions)
+
+    async def GetQuote(self, request: project_pb2.GetQuoteRequest, context: object) -> project_pb2.Quote:
+        """What a task of the newest published version is likely to take."""
+        current_caller().require_project(request.project_id)
+        async with self._ledger.reading() as session:
+            project = await service.get_project(session, request.project_id)
+            if not project.version:
+                raise NotFound("W3B-2003", f"project {request.project_id} has no published version", field="project_id")
+            row = await service.get_version(session, request.project_id, project.version)
+            kinds = [
+                quote_kind(each["kind"], await finished_proofs(session, each["kind"], each["program_id"], SAMPLES))
+                for each in row.programs
+            ]
+            there = await provers_there(session, [each.kind for each in kinds])
+        return render.quote(row, kinds, there, estimate(kinds, row.threshold), await self._gas_price())
+
+    async def _gas_price(self) -> int | None:
+        """Wei a gas now; None where the chain does not say."""
+        if self._chain is None:
+            return None
+        try:
+            block, fees = await self._chain.block("latest"), await self._chain.fees()
+        except W3bstreamError as error:
+            log.warning("quote_without_price", code=error.code)
+            return None
+        return None if block is None else block.base_fee + fees.tip
 
     async def ListProjects(
         self, request: project_pb2.ListProjectsRequest, context: object

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -18,6 +18,7 @@ from coordinator.ledger.tables import (
     TaskEventRow,
     TaskRow,
 )
+from coordinator.scheduling.quote import Estimate, KindQuote, Range
 from coordinator.webhooks.endpoints import signing_of
 from coordinator.webhooks.signatures import public_key
 from verifier.errors import InvalidInput, W3bstreamError
@@ -62,6 +63,47 @@ def project(row: ProjectRow) -> project_pb2.Project:
         version=row.version,
         created_at=timestamp(row.created_at),
     )
+
+
+def quote(
+    row: ProjectVersionRow,
+    kinds: Sequence[KindQuote],
+    provers: Mapping[str, int],
+    whole: Estimate | None,
+    gas_price: int | None,
+) -> project_pb2.Quote:
+    """A quote for tasks of a version; `provers` are there by kind, `gas_price` is wei a gas."""
+    programs = {program["kind"]: program["program_id"] for program in row.programs}
+    made = project_pb2.Quote(
+        project_id=row.project_id,
+        version=row.version,
+        kinds=[
+            project_pb2.KindQuote(
+                kind=each.kind,
+                program_id=programs[each.kind],
+                samples=each.samples,
+                provers=provers.get(each.kind, 0),
+                **({name: _range(getattr(each, name)) for name in _FIGURES} if each.samples else {}),
+            )
+            for each in kinds
+        ],
+        threshold=row.threshold,
+        gas_price="" if gas_price is None else str(gas_price),
+    )
+    if whole is not None:
+        made.estimated_kinds.extend(whole.kinds)
+        made.total_ms.CopyFrom(_range(whole.total_ms))
+        made.gas.CopyFrom(_range(whole.gas))
+        if gas_price is not None:
+            made.price_p50, made.price_p95 = str(whole.gas.p50 * gas_price), str(whole.gas.p95 * gas_price)
+    return made
+
+
+_FIGURES = ("proving_ms", "total_ms", "gas")
+
+
+def _range(found: Range) -> project_pb2.QuoteRange:
+    return project_pb2.QuoteRange(p50=found.p50, p95=found.p95)
 
 
 def project_version(row: ProjectVersionRow, devices: int, transaction_hash: str) -> project_pb2.ProjectVersion:

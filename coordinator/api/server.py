@@ -225,7 +225,15 @@ class ApiServer:
         self._jobs = JobIntake(self._ledger, installation, check, self._unbroken, self._settings.quotas)
         tasks, provers = self._tails
         project_pb2_grpc.add_ProjectServiceServicer_to_server(
-            ProjectService(ledger, installation, urls.policy, da_policy(self._settings), self._programs), server
+            ProjectService(
+                ledger,
+                installation,
+                urls.policy,
+                da_policy(self._settings),
+                self._programs,
+                chain=self._evidence_chain,
+            ),
+            server,
         )
         task_pb2_grpc.add_TaskServiceServicer_to_server(
             TaskService(ledger, tasks, Submit(ledger, streams, self._jobs), self._outputs_of), server

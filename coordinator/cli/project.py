@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -207,6 +208,42 @@ def get(project: ProjectId, json_output: Json = False, target: Target = None, ap
         cells = (str(each.version), state_text(_version_state(each)), str(each.devices), window, programs)
         rows.add_row(*cells, shown_id(each.config_hash, out), shown_id(each.transaction_hash, out))
     out.print(rows)
+
+
+def _took(milliseconds: project_pb2.QuoteRange) -> str:
+    return f"{milliseconds.p50 / 1000:,.2f} / {milliseconds.p95 / 1000:,.2f} s"
+
+
+def _ether(wei: str) -> str:
+    return f"{Decimal(wei).scaleb(-18).normalize():f}"
+
+
+@app.command(epilog="Example: w3bstream project quote weather")
+def quote(project: ProjectId, json_output: Json = False, target: Target = None, api_key: ApiKey = None) -> None:
+    """Say what a task is likely to take, from the proofs that were made before (p50 / p95)."""
+    with connect(target, api_key) as client:
+        found = client.get_quote(project_id(client, project))
+    if json_output:
+        print_json(found)
+        return
+    out = console()
+    rows = table("kind", "proofs", "provers", "proving", "window to settlement", "gas")
+    for each in found.kinds:
+        figures = ("no proof of this program yet", "", "")
+        if each.samples:
+            figures = (_took(each.proving_ms), _took(each.total_ms), f"{each.gas.p50:,} / {each.gas.p95:,}")
+        rows.add_row(each.kind, str(each.samples), str(each.provers), *figures)
+    out.print(rows)
+    if not found.estimated_kinds:
+        out.print("no estimate: a kind that must verify was never proven; submit a task, then ask again")
+        return
+    out.print(f"a task ({found.threshold} of {len(found.kinds)} kinds: {', '.join(found.estimated_kinds)}):")
+    out.print(f"  {_took(found.total_ms)}, {found.gas.p50:,} / {found.gas.p95:,} gas")
+    if found.gas_price:
+        price = f"{_ether(found.price_p50)} / {_ether(found.price_p95)}"
+        out.print(f"  {price} of the chain's coin at {int(found.gas_price):,} wei a gas")
+    else:
+        out.print("  no price: the chain did not say what gas costs")
 
 
 @app.command("list", epilog="Example: w3bstream project list --json")

@@ -35,7 +35,7 @@ from coordinator.service.leading import Leading
 from coordinator.service.logs import configure_logs
 from coordinator.service.loops import IntakeDoor, Loops, Parts, standing_by
 from coordinator.service.notify import tell_systemd
-from coordinator.service.preparation import Preparation, ReadyProgram
+from coordinator.service.preparation import VERIFIERS, Preparation, ReadyProgram
 from coordinator.settings import Settings
 from coordinator.settlement.deployment import ensure_deployment
 from coordinator.settlement.finality import Finality, finality_of
@@ -122,7 +122,8 @@ class Service:
         self._signer = KeyFileSigner.at(home / "keys" / "coordinator.json")
         await self._start_chain()
         self._nats_url = await self._start_nats()
-        self._provers = installed_provers()
+        # A kind that no contract verifies settles nothing here: it gets no workers.
+        self._provers = {kind: prover for kind, prover in installed_provers().items() if kind in VERIFIERS}
         self._door = IntakeDoor(Intake(self.ledger, self.settings, self._nats_url, workers=0), lambda: self._loops)
         self._closing.push_async_callback(self._door.close)
         self._parts.start("leading", self._leading.run, self._leading.stop, HAND_OVER_SECONDS)

@@ -364,3 +364,156 @@ class ListProjectsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListProjectsResponse: _TypeAlias = ListProjectsResponse  # noqa: Y015
+
+@_typing.final
+class GetQuoteRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.int
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetQuoteRequest: _TypeAlias = GetQuoteRequest  # noqa: Y015
+
+@_typing.final
+class QuoteRange(_message.Message):
+    """Half of the samples are at or below p50, 95 % at or below p95."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    P50_FIELD_NUMBER: _builtins.int
+    P95_FIELD_NUMBER: _builtins.int
+    p50: _builtins.int
+    p95: _builtins.int
+    def __init__(
+        self,
+        *,
+        p50: _builtins.int = ...,
+        p95: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["p50", b"p50", "p95", b"p95"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuoteRange: _TypeAlias = QuoteRange  # noqa: Y015
+
+@_typing.final
+class KindQuote(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    PROGRAM_ID_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    PROVING_MS_FIELD_NUMBER: _builtins.int
+    TOTAL_MS_FIELD_NUMBER: _builtins.int
+    GAS_FIELD_NUMBER: _builtins.int
+    PROVERS_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """Proof kind, such as "zkp.groth16"."""
+    program_id: _builtins.str
+    samples: _builtins.int
+    """Newest verified proofs of the program that the figures are taken from, any project's; at most 256. Without any the figures are unset."""
+    provers: _builtins.int
+    """Provers of the kind that are not Offline now."""
+    @_builtins.property
+    def proving_ms(self) -> Global___QuoteRange:
+        """Milliseconds from the start of the attempt to its proof."""
+
+    @_builtins.property
+    def total_ms(self) -> Global___QuoteRange:
+        """Milliseconds from the closed window to the mined settlement, waits and lost attempts included."""
+
+    @_builtins.property
+    def gas(self) -> Global___QuoteRange:
+        """Gas of the settlement, and the proof's share of the batches that recorded the task and the assignment."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        program_id: _builtins.str = ...,
+        samples: _builtins.int = ...,
+        proving_ms: Global___QuoteRange | None = ...,
+        total_ms: Global___QuoteRange | None = ...,
+        gas: Global___QuoteRange | None = ...,
+        provers: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gas", b"gas", "proving_ms", b"proving_ms", "total_ms", b"total_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gas", b"gas", "kind", b"kind", "program_id", b"program_id", "provers", b"provers", "proving_ms", b"proving_ms", "samples", b"samples", "total_ms", b"total_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KindQuote: _TypeAlias = KindQuote  # noqa: Y015
+
+@_typing.final
+class Quote(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    ESTIMATED_KINDS_FIELD_NUMBER: _builtins.int
+    TOTAL_MS_FIELD_NUMBER: _builtins.int
+    GAS_FIELD_NUMBER: _builtins.int
+    GAS_PRICE_FIELD_NUMBER: _builtins.int
+    PRICE_P50_FIELD_NUMBER: _builtins.int
+    PRICE_P95_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.int
+    version: _builtins.int
+    threshold: _builtins.int
+    """Distinct proof kinds that must verify."""
+    gas_price: _builtins.str
+    """Wei a gas now: base fee and tip, decimal. Empty when the chain does not answer."""
+    price_p50: _builtins.str
+    """Wei: gas times gas_price, decimal. Empty without an estimate or a gas price."""
+    price_p95: _builtins.str
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedCompositeFieldContainer[Global___KindQuote]:
+        """In the project file's order."""
+
+    @_builtins.property
+    def estimated_kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Kinds that the estimate counts: the first ones, as many as must verify. Empty where one of them was never proven."""
+
+    @_builtins.property
+    def total_ms(self) -> Global___QuoteRange:
+        """Milliseconds of the slowest of them, for they are proven side by side. Unset without an estimate."""
+
+    @_builtins.property
+    def gas(self) -> Global___QuoteRange:
+        """Gas of all of them; p95 is an upper bound. Unset without an estimate."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.int = ...,
+        version: _builtins.int = ...,
+        kinds: _abc.Iterable[Global___KindQuote] | None = ...,
+        threshold: _builtins.int = ...,
+        estimated_kinds: _abc.Iterable[_builtins.str] | None = ...,
+        total_ms: Global___QuoteRange | None = ...,
+        gas: Global___QuoteRange | None = ...,
+        gas_price: _builtins.str = ...,
+        price_p50: _builtins.str = ...,
+        price_p95: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gas", b"gas", "total_ms", b"total_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimated_kinds", b"estimated_kinds", "gas", b"gas", "gas_price", b"gas_price", "kinds", b"kinds", "price_p50", b"price_p50", "price_p95", b"price_p95", "project_id", b"project_id", "threshold", b"threshold", "total_ms", b"total_ms", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quote: _TypeAlias = Quote  # noqa: Y015

@@ -65,6 +65,11 @@ class ProjectServiceStub:
                 request_serializer=w3bstream_dot_v1_dot_project__pb2.ListProjectsRequest.SerializeToString,
                 response_deserializer=w3bstream_dot_v1_dot_project__pb2.ListProjectsResponse.FromString,
                 _registered_method=True)
+        self.GetQuote = channel.unary_unary(
+                '/w3bstream.v1.ProjectService/GetQuote',
+                request_serializer=w3bstream_dot_v1_dot_project__pb2.GetQuoteRequest.SerializeToString,
+                response_deserializer=w3bstream_dot_v1_dot_project__pb2.Quote.FromString,
+                _registered_method=True)
 
 
 class ProjectServiceServicer:
@@ -113,6 +118,13 @@ class ProjectServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetQuote(self, request, context):
+        """Says what a task of the newest version is likely to take, from the proofs that were made before. Scope projects:read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProjectServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -145,6 +157,11 @@ def add_ProjectServiceServicer_to_server(servicer, server):
                     servicer.ListProjects,
                     request_deserializer=w3bstream_dot_v1_dot_project__pb2.ListProjectsRequest.FromString,
                     response_serializer=w3bstream_dot_v1_dot_project__pb2.ListProjectsResponse.SerializeToString,
+            ),
+            'GetQuote': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetQuote,
+                    request_deserializer=w3bstream_dot_v1_dot_project__pb2.GetQuoteRequest.FromString,
+                    response_serializer=w3bstream_dot_v1_dot_project__pb2.Quote.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +327,33 @@ class ProjectService:
             '/w3bstream.v1.ProjectService/ListProjects',
             w3bstream_dot_v1_dot_project__pb2.ListProjectsRequest.SerializeToString,
             w3bstream_dot_v1_dot_project__pb2.ListProjectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetQuote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/w3bstream.v1.ProjectService/GetQuote',
+            w3bstream_dot_v1_dot_project__pb2.GetQuoteRequest.SerializeToString,
+            w3bstream_dot_v1_dot_project__pb2.Quote.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class ProjectServiceStub:
     """Returns a project with its versions. Scope projects:read."""
     ListProjects: _grpc.UnaryUnaryMultiCallable[_project_pb2.ListProjectsRequest, _project_pb2.ListProjectsResponse]
     """Lists projects, oldest first. Scope projects:read."""
+    GetQuote: _grpc.UnaryUnaryMultiCallable[_project_pb2.GetQuoteRequest, _project_pb2.Quote]
+    """Says what a task of the newest version is likely to take, from the proofs that were made before. Scope projects:read."""
 
 @_typing.type_check_only
 class ProjectServiceAsyncStub(ProjectServiceStub):
@@ -63,6 +65,8 @@ class ProjectServiceAsyncStub(ProjectServiceStub):
     """Returns a project with its versions. Scope projects:read."""
     ListProjects: _aio.UnaryUnaryMultiCallable[_project_pb2.ListProjectsRequest, _project_pb2.ListProjectsResponse]  # type: ignore[assignment]
     """Lists projects, oldest first. Scope projects:read."""
+    GetQuote: _aio.UnaryUnaryMultiCallable[_project_pb2.GetQuoteRequest, _project_pb2.Quote]  # type: ignore[assignment]
+    """Says what a task of the newest version is likely to take, from the proofs that were made before. Scope projects:read."""
 
 class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
     """Projects: who they are, which devices they have, what is proven about their readings and by whom."""
@@ -114,5 +118,13 @@ class ProjectServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_project_pb2.ListProjectsResponse, _abc.Awaitable[_project_pb2.ListProjectsResponse]]:
         """Lists projects, oldest first. Scope projects:read."""
+
+    @_abc_1.abstractmethod
+    def GetQuote(
+        self,
+        request: _project_pb2.GetQuoteRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_project_pb2.Quote, _abc.Awaitable[_project_pb2.Quote]]:
+        """Says what a task of the newest version is likely to take, from the proofs that were made before. Scope projects:read."""
 
 def add_ProjectServiceServicer_to_server(servicer: ProjectServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
