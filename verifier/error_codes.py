@@ -194,7 +194,7 @@ CODES: dict[str, ErrorCode] = {
     ),
     "W3B-4010": ErrorCode(
         "A proof's bytes are malformed.",
-        "Send the 544 bytes of docs/reference/encodings.md §4, every value canonical.",
+        "Send the exact encoding of the proof's kind (docs/reference/encodings.md §4, tee-contracts.md).",
     ),
     "W3B-4011": ErrorCode("A proof opens other inputs than the Statement's.", "Prove the window that the task names."),
     "W3B-4012": ErrorCode(
@@ -207,6 +207,14 @@ CODES: dict[str, ErrorCode] = {
     "W3B-4014": ErrorCode(
         "A proof does not hold for its Statement.", "Prove again; if it repeats, report it with both values."
     ),
+    "W3B-4015": ErrorCode(
+        "A session key is not registered for the program and prover, has expired, or was revoked.",
+        "Register a key of the enclave that runs now, with its evidence, and sign with it.",
+    ),
+    "W3B-4016": ErrorCode(
+        "A session key cannot be registered: its nonce was used, its lifetime is too long, or it was revoked.",
+        "Make a new key with a new nonce, within the verifier's longest lifetime.",
+    ),
     "W3B-4020": ErrorCode(
         "A Statement, its opening or its public output does not fit a circuit's public signals.",
         "Use the values that the task's record shows; docs/reference/encodings.md §4 has the ranges.",
@@ -218,6 +226,22 @@ CODES: dict[str, ErrorCode] = {
     "W3B-4022": ErrorCode(
         "A program's manifest or artifact is missing or is not the one that was published.",
         "Restore the program's folder, or rebuild it with provers/zkp/circuits/build.py.",
+    ),
+    "W3B-4030": ErrorCode(
+        "A WASM program cannot be used: its module, its exports, an import, a start function or a limit.",
+        "Build it as docs/reference/tee.md says, and give its manifest limits within their ranges.",
+    ),
+    "W3B-4031": ErrorCode(
+        "A WASM program used up its fuel or its time.",
+        "Check the program for a loop, or raise the limit in its manifest, which makes a new program id.",
+    ),
+    "W3B-4032": ErrorCode(
+        "A WASM program trapped, or refused the window.",
+        "Check the readings' payloads against what the program takes, and its memory limit.",
+    ),
+    "W3B-4033": ErrorCode(
+        "A WASM program's input place or output is not what the ABI or its manifest says.",
+        "Give back one canonical ABI word for each output of the manifest but the completeness.",
     ),
     "W3B-4080": ErrorCode(
         "A prover broke off with an error of its own.", "Read the message; it is the prover's or the program's."
@@ -332,6 +356,10 @@ CODES: dict[str, ErrorCode] = {
     "W3B-5030": ErrorCode(
         "A webhook message counts as delivered without a 2xx answer, or was given up.",
         "Send it again with `w3bstream webhook replay MESSAGE`.",
+    ),
+    "W3B-5031": ErrorCode(
+        "W3BSTREAM_PRODUCTION is set, but the contracts on this chain accept simulated trust anchors.",
+        "Start with a fresh home folder, whose contracts are then made for production, or unset W3BSTREAM_PRODUCTION.",
     ),
     "W3B-6001": ErrorCode(
         "A webhook URL is not allowed.",
@@ -691,6 +719,42 @@ CODES: dict[str, ErrorCode] = {
     "W3B-9116": ErrorCode(
         "The verifier of that platform is not installed.",
         "Install the module that the message names: pip install 'w3bstream'.",
+    ),
+    "W3B-9117": ErrorCode(
+        "A file of this installation's simulated TEE vendors is damaged, or not of its own hierarchy.",
+        "Put the file back from a copy; or delete the vendor's folder that the message names: a new vendor is made, and "
+        "evidence of the old one is refused from then on.",
+    ),
+    "W3B-9118": ErrorCode(
+        "The folder of the simulated TEE vendors cannot be used.",
+        "Check that the home folder is yours, has space, and can be written to.",
+    ),
+    "W3B-9120": ErrorCode(
+        "A request to the key broker, a secret's name or a sealing key has another form.",
+        "Make the request with the enclave's own tool (docs/how-to/release-secrets.md).",
+    ),
+    "W3B-9121": ErrorCode(
+        "Sealed bytes cannot be opened.",
+        "Seal them for this enclave's or project's key, and for this very request or reading.",
+    ),
+    "W3B-9122": ErrorCode(
+        "The nonce of a request is no open challenge of the key broker.",
+        "Ask the broker for a new challenge; each is good for one release within five minutes.",
+    ),
+    "W3B-9123": ErrorCode(
+        "A request to the key broker is not signed by its session key.",
+        "Sign it in the enclave whose session key it names.",
+    ),
+    "W3B-9124": ErrorCode(
+        "An attestation passport is not accepted.",
+        "Have a verifier that the broker trusts appraise the evidence again.",
+    ),
+    "W3B-9125": ErrorCode(
+        "The key broker's folder cannot be used.", "Check that the folder is there, ours alone (mode 700), and has room."
+    ),
+    "W3B-9126": ErrorCode(
+        "The key broker has no such secret for this program.",
+        "Ask the secret's owner to add the program id; the broker says the same whether the secret exists or not.",
     ),
 }
 

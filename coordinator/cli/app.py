@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from coordinator.cli import (
     attestation,
     audit,
+    broker,
     chain,
     evidence,
     explorer,
@@ -63,6 +64,7 @@ app.add_typer(project.app, name="project")
 app.add_typer(task_repairs.app, name="task")
 app.add_typer(evidence.app, name="evidence")
 app.add_typer(attestation.app, name="attestation")
+app.add_typer(broker.app, name="broker")
 app.add_typer(prover.app, name="prover")
 app.add_typer(webhook.app, name="webhook")
 app.add_typer(stream.app, name="stream")
