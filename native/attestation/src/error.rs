@@ -61,6 +61,28 @@ impl Reason {
         Reason::Mismatch,
     ];
 
+    /// Whether the bytes cannot be read at all; else they can, and do not hold.
+    pub fn is_malformed(self) -> bool {
+        match self {
+            Reason::Length
+            | Reason::Encoding
+            | Reason::Version
+            | Reason::Algorithm
+            | Reason::Value
+            | Reason::Missing
+            | Reason::Unknown
+            | Reason::Duplicate => true,
+            Reason::Signature
+            | Reason::Anchor
+            | Reason::Issuer
+            | Reason::Constraint
+            | Reason::NotYetValid
+            | Reason::Expired
+            | Reason::Revoked
+            | Reason::Mismatch => false,
+        }
+    }
+
     /// The word that other languages and stored verdicts use.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -4,7 +4,7 @@
 //! (COSE_Sign1 with ES384, RFC 9052 §4.2) and §3 (which rules to check). What that text leaves open is strict here:
 //! definite lengths, shortest arguments, no key twice, none that is unknown, PCRs of SHA-384's length alone.
 
-use sha2::{Digest, Sha384};
+use sha2::{Digest, Sha256, Sha384};
 
 use crate::Fingerprint;
 use crate::cbor::Reader;
@@ -28,7 +28,8 @@ const MAX_PUBLIC_KEY: usize = 1_024;
 const MAX_USER_DATA: usize = 512;
 const MAX_NONCE: usize = 512;
 const MAX_MODULE_ID: usize = 256;
-const MILLISECONDS: u64 = 1_000;
+/// Of a second; timestamps count them.
+pub const MILLISECONDS: u64 = 1_000;
 
 /// A document whose signature and chain hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Verified {
     pub nonce: Option<Vec<u8>>,
     /// The trusted root that it goes back to.
     pub root: Fingerprint,
+    /// Unix seconds of the last second in which every certificate is valid.
+    pub valid_until: i64,
 }
 
 impl Verified {
@@ -73,7 +76,17 @@ pub fn verify(document: &[u8], trust: Trust<'_>) -> Result<Verified, Error> {
     let digest = envelope.signed_digest();
     let holds = chain.leaf.key.verifies_p384(&digest, &r, &s);
     require(holds, Reason::Signature, "document.signature", "not signed by the document's certificate")?;
-    Ok(payload.owned(chain.root))
+    Ok(payload.owned(chain.root, chain.valid_until))
+}
+
+/// The fingerprint of the root that a document brings, which nobody need trust: for a caller that trusts none itself and
+/// passes on which one it was.
+///
+/// # Errors
+/// A document that is malformed.
+pub fn root_of(document: &[u8]) -> Result<Fingerprint, Error> {
+    let payload = Payload::read(Envelope::read(document)?.payload)?;
+    Ok(Sha256::digest(required(payload.bundle.first(), "payload.cabundle")?).into())
 }
 
 /// Errors for a timestamp of the future.
@@ -187,7 +200,7 @@ impl<'a> Payload<'a> {
         fields.complete()
     }
 
-    fn owned(self, root: Fingerprint) -> Verified {
+    fn owned(self, root: Fingerprint, valid_until: i64) -> Verified {
         Verified {
             module_id: self.module_id.to_owned(),
             timestamp: self.timestamp,
@@ -198,6 +211,7 @@ impl<'a> Payload<'a> {
             user_data: self.user_data.map(<[u8]>::to_vec),
             nonce: self.nonce.map(<[u8]>::to_vec),
             root,
+            valid_until,
         }
     }
 }

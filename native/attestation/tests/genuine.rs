@@ -27,6 +27,7 @@ fn a_milan_report() {
     assert_eq!(verified.endorsement.signer, Signer::Chip(report.chip_id.to_vec()));
     assert_eq!((report.cpuid, report.launch_mitigations), (None, None));
     assert_eq!(verified.root, vectors::anchors(&w3bstream_attestation::roots::SEV_SNP)[0]);
+    assert_eq!(verified.valid_until, vectors::sev_snp().to);
 }
 
 #[test]
@@ -64,6 +65,7 @@ fn a_nitro_document_of_an_enclave_in_use() {
         (verified.public_key.map(|key| key.len()), verified.user_data, verified.nonce),
         (Some(32), None, None)
     );
+    assert_eq!(verified.valid_until, vector.to);
     for time in [vector.from, vector.to] {
         assert!(nitro::verify(&vector.evidence, vector.trust_at(time)).is_ok());
     }
@@ -101,6 +103,7 @@ fn an_h100_report() {
     assert_eq!(verified.vbios_version.as_deref(), Some("96.00.9F.00.01"));
     assert_eq!(verified.opaque.len(), 14);
     assert!(verified.firmware_digest.is_some());
+    assert_eq!(verified.valid_until, vector.to);
 }
 
 /// There is no genuine Turin report in the registries, but its chain and its certificate's claims can be checked.

@@ -12,7 +12,15 @@ use cpu_time::ThreadTime;
 use k256::ecdsa::SigningKey;
 use revm::precompile::{Precompiles, u64_to_address};
 use w3bstream_bls::{SecretKey, Signature};
-use w3bstream_evm::precompiles::bls_fast_aggregate_verify;
+use w3bstream_evm::precompiles::evidence::MAX_INPUT_BYTES;
+use w3bstream_evm::precompiles::{Verifier, bls_fast_aggregate_verify, nitro, nvidia_h100, sev_snp};
+
+#[path = "../../attestation/tests/vectors/mod.rs"]
+mod genuine;
+#[path = "../tests/native_verifiers/hierarchy.rs"]
+mod hierarchy;
+
+use hierarchy::{Key, TIME, frame};
 
 const ROUNDS: usize = 41;
 /// Of one row in one round.
@@ -87,16 +95,91 @@ fn fast_aggregate_verify(keys: u64) -> Row {
     let sum = Signature::aggregate(&votes).expect("not empty").to_bytes();
     let mut input = [message.as_slice(), &sum].concat();
     secrets.iter().for_each(|secret| input.extend_from_slice(secret.public_key().to_bytes()));
-    let verifier = &bls_fast_aggregate_verify::VERSION_1;
+    native(&bls_fast_aggregate_verify::VERSION_1, &format!("{keys} keys"), input)
+}
+
+/// A call of ours that says yes.
+fn native(verifier: &'static Verifier, of: &str, input: Vec<u8>) -> Row {
     let first = verifier.execute(&input, u64::MAX).expect("runs");
-    assert_eq!(first.bytes.last(), Some(&1));
+    assert_eq!(first.bytes[..32], U256::from(1).to_be_bytes::<32>(), "{}, {of}", verifier.name);
+    let name = format!("{}, {of}, {} bytes", verifier.name, input.len());
     let call = Box::new(move || drop(black_box(verifier.execute(black_box(&input), u64::MAX))));
-    Row {
-        name: format!("{}, {keys} keys", verifier.name),
-        gas: first.gas_used,
-        call,
-        nanoseconds: Vec::new(),
+    Row { name, gas: first.gas_used, call, nanoseconds: Vec::new() }
+}
+
+/// Extensions that a certificate is filled with up to so many: their identifiers differ in the last octet alone, so that
+/// telling them apart takes longest.
+fn fill(count: u8, identifier: usize, value: usize) -> Vec<(Vec<u8>, Vec<u8>)> {
+    (0..count).map(|last| ([vec![1; identifier], vec![last]].concat(), vec![2; value])).collect()
+}
+
+/// A list by this key that makes the input as long as may be, of entries with so many extensions.
+fn longest_list(issuer: u8, key: &Key, input: usize, extensions: u8) -> Vec<u8> {
+    let entry = |serial: u32| hierarchy::revoked(&serial.to_be_bytes(), extensions);
+    // The list's own head, names, times and signature have fewer bytes.
+    let count = (MAX_INPUT_BYTES - input - 1_000) / entry(0xffff).len();
+    let entries: Vec<u8> = (0x8000..0x8000 + count as u32).flat_map(entry).collect();
+    hierarchy::revocation_list(issuer, key, &entries)
+}
+
+/// Genuine inputs, and the slowest that a search found: as many signatures as there may be, each of the kind that takes
+/// longest, and the rest of the length in what takes longest to read.
+fn evidence() -> Vec<Row> {
+    let vector = genuine::sev_snp();
+    let mut rows = vec![native(
+        &sev_snp::VERSION_1,
+        "genuine",
+        frame(vector.time, &vector.evidence, &vector.certificates, &[]),
+    )];
+    for (of, fill) in [("small", fill(0, 0, 0)), ("filled", fill(22, 100, 180))] {
+        let (report, chain, leaf) = hierarchy::sev_snp(&fill);
+        let input = |lists: &[Vec<u8>]| frame(TIME, &report, &chain, lists);
+        let length = input(&[]).len();
+        let mut add = |list: &str, lists: &[Vec<u8>]| {
+            rows.push(native(&sev_snp::VERSION_1, &format!("{of} certificates, {list}"), input(lists)));
+        };
+        add("no list", &[]);
+        add("a list by RSA", &[hierarchy::revocation_list(b'c', &Key::Rsa, &[])]);
+        add("a list by P-384", &[hierarchy::revocation_list(b'a', &leaf, &[])]);
+        for extensions in [0, 1, 4, 32] {
+            let long = longest_list(b'a', &leaf, length, extensions);
+            add(&format!("a long list of {extensions} extensions"), &[long]);
+        }
     }
+    let vector = genuine::nitro_enclave();
+    rows.push(native(&nitro::VERSION_1, "genuine", frame(vector.time, &vector.evidence, &[], &[])));
+    for (of, fill) in [("small", fill(0, 0, 0)), ("filled", fill(30, 10, 0))] {
+        let (chain, keys) = hierarchy::p384_chain(8, &fill);
+        let document = hierarchy::nitro(&chain, &keys[0], &(0..32).collect::<Vec<u8>>());
+        rows.push(native(&nitro::VERSION_1, &format!("8 {of}"), frame(TIME, &document, &[], &[])));
+    }
+    let vector = genuine::nvidia_h100();
+    rows.push(native(
+        &nvidia_h100::VERSION_1,
+        "genuine",
+        frame(vector.time, &vector.evidence, &vector.certificates, &[]),
+    ));
+    for (of, fill) in [("small", fill(0, 0, 0)), ("filled", fill(30, 100, 130))] {
+        let (chain, keys) = hierarchy::p384_chain(6, &fill);
+        for (blocks, opaque) in [(1u8, 0u8), (255, 255)] {
+            let blocks: Vec<_> = (1..=blocks).map(|index| (index, vec![5; 40])).collect();
+            let kinds: Vec<u8> = (0..opaque).flat_map(|kind| [kind, 1, 0, 0]).collect();
+            let report = hierarchy::nvidia_h100(&keys[0], &[8; 32], &blocks, &kinds);
+            let input = |lists: &[Vec<u8>]| frame(TIME, &report, &chain, lists);
+            let length = input(&[]).len();
+            let mut add = |list: &str, lists: &[Vec<u8>]| {
+                let of = format!("6 {of} certificates, {} blocks, {list}", blocks.len());
+                rows.push(native(&nvidia_h100::VERSION_1, &of, input(lists)));
+            };
+            add("no list", &[]);
+            add("a list", &[hierarchy::revocation_list(b'a', &keys[0], &[])]);
+            for extensions in [0, 1, 32] {
+                let long = longest_list(b'a', &keys[0], length, extensions);
+                add(&format!("a long list of {extensions} extensions"), &[long]);
+            }
+        }
+    }
+    rows
 }
 
 /// CPU nanoseconds of one call.
@@ -125,6 +208,8 @@ fn main() {
     let native = references.len();
     let mut rows = references;
     rows.extend([1, 24, 48, 96, 144, 4_096].map(fast_aggregate_verify));
+    let bls = rows.len() - native;
+    rows.extend(evidence());
     for _ in 0..ROUNDS {
         for row in &mut rows {
             row.nanoseconds.push(measured(&row.call));
@@ -138,6 +223,6 @@ fn main() {
         let (gas, each) = (row.gas as f64, ns / row.gas as f64);
         println!("| {} | {:.1} | {gas} | {each:.2} | {:.0} |", row.name, ns / 1e3, ns * dearest);
     }
-    let key = (taken[rows.len() - 2] - taken[native]) / 143.0 * dearest;
+    let key = (taken[native + bls - 2] - taken[native]) / 143.0 * dearest;
     println!("\nfrom 1 to 144 keys: {key:.0} gas a key, {:.0} without keys", taken[native] * dearest - key);
 }

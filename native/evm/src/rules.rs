@@ -8,16 +8,19 @@
 pub enum Fork {
     /// The first native verifiers.
     Verifiers,
+    /// The native verifiers of attestation evidence.
+    Attestation,
 }
 
 impl Fork {
     /// Every fork, in the order of the variants.
-    pub const ALL: [Self; 1] = [Self::Verifiers];
+    pub const ALL: [Self; 2] = [Self::Verifiers, Self::Attestation];
 
     /// Its name; a genesis file appends "Block".
     pub const fn name(self) -> &'static str {
         match self {
             Self::Verifiers => "verifiers",
+            Self::Attestation => "attestation",
         }
     }
 

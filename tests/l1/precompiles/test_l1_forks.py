@@ -66,7 +66,10 @@ def test_a_file_without_forks_has_the_hash_that_it_always_had() -> None:
         ([], "config: expected an object"),
         ({"osakaTime": 0}, "config: unknown key 'osakaTime'; allowed are w3bstream"),
         ({"w3bstream": 3}, "config.w3bstream: expected an object"),
-        ({"w3bstream": {"verifierBlock": 0}}, "unknown key 'verifierBlock'; allowed are verifiersBlock"),
+        (
+            {"w3bstream": {"verifierBlock": 0}},
+            "'verifierBlock'; allowed are attestationBlock, verifiersBlock",
+        ),
         ({"w3bstream": {"verifiersBlock": -1}}, "verifiersBlock: -1 is not in"),
         ({"w3bstream": {"verifiersBlock": 2**64}}, "is not in"),
         ({"w3bstream": {"verifiersBlock": True}}, "expected an integer"),

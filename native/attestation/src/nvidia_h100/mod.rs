@@ -50,6 +50,8 @@ pub struct Verified {
     pub firmware_digest: Option<[u8; 48]>,
     /// The trusted root that it goes back to.
     pub root: Fingerprint,
+    /// Unix seconds of the last second in which every certificate and revocation list given is valid.
+    pub valid_until: i64,
 }
 
 /// Verifies a report, request then answer, with its chain, leaf first.
@@ -72,6 +74,7 @@ pub fn verify(report: &[u8], certificates: &[&[u8]], trust: Trust<'_>) -> Result
         vbios_version: vbios_version(&transcript)?,
         firmware_digest,
         root: chain.root,
+        valid_until: chain.valid_until,
         opaque: transcript.opaque.iter().map(|(kind, value)| (*kind, value.to_vec())).collect(),
         measurements: transcript.measurements,
     })

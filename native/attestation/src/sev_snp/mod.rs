@@ -28,6 +28,8 @@ pub struct Verified {
     pub endorsement: Endorsement,
     /// The trusted root that it goes back to.
     pub root: Fingerprint,
+    /// Unix seconds of the last second in which every certificate and revocation list given is valid.
+    pub valid_until: i64,
 }
 
 /// Verifies a report of versions 2 to 5 with its chain, leaf first: VCEK or VLEK, ASK or ASVK, ARK.
@@ -50,5 +52,5 @@ pub fn verify(report: &[u8], certificates: &[&[u8]], trust: Trust<'_>) -> Result
     let digest = Sha384::digest(layout.signed()).into();
     let holds = chain.leaf.key.verifies_p384(&digest, &r, &s);
     require(holds, Reason::Signature, "report.signature", "not signed by the VCEK or VLEK")?;
-    Ok(Verified { report, endorsement, root: chain.root })
+    Ok(Verified { report, endorsement, root: chain.root, valid_until: chain.valid_until })
 }

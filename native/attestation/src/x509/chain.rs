@@ -32,6 +32,8 @@ pub struct Chain<'a> {
     pub leaf: Certificate<'a>,
     /// The root that ends it.
     pub root: Fingerprint,
+    /// Unix seconds of the last second in which every certificate and revocation list given is valid.
+    pub valid_until: i64,
 }
 
 /// Verifies a chain: every signature but the root's own, which its fingerprint stands for.
@@ -63,10 +65,11 @@ pub fn verify_chain<'a>(
     for (index, pair) in chain.windows(2).enumerate() {
         require_issued(&pair[0], &pair[1]).map_err(|error| error.at("certificate", index))?;
     }
-    RevocationList::require_none_revoked(trust, &chain)?;
+    let lists = RevocationList::require_none_revoked(trust, &chain)?;
+    let valid_until = chain.iter().map(|certificate| certificate.not_after).fold(lists, i64::min);
     let leaf = chain.into_iter().next();
     let leaf = leaf.ok_or_else(|| Error::new(Reason::Missing, "certificates", "no certificate"))?;
-    Ok(Chain { leaf, root })
+    Ok(Chain { leaf, root, valid_until })
 }
 
 /// The root's fingerprint, if it is trusted.

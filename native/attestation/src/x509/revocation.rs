@@ -64,18 +64,21 @@ impl<'a> RevocationList<'a> {
         Ok(Self { signed, algorithm, signature, issuer, this_update, next_update, serials })
     }
 
-    /// Checks every list and that none names a certificate of the chain.
+    /// Checks every list and that none names a certificate of the chain; the first second in which one is superseded, or
+    /// the last there is.
     ///
     /// # Errors
     /// Also for a list by nobody in the chain: whoever gives one expects it to be looked at.
-    pub(super) fn require_none_revoked(trust: Trust<'_>, chain: &[Certificate<'_>]) -> Result<(), Error> {
+    pub(super) fn require_none_revoked(trust: Trust<'_>, chain: &[Certificate<'_>]) -> Result<i64, Error> {
         let most = trust.revocation_lists.len() <= MAX_REVOCATION_LISTS;
         require(most, Reason::Length, "revocation_lists", "more than 8 lists")?;
+        let mut until = i64::MAX;
         for (index, der) in trust.revocation_lists.iter().enumerate() {
             let list = RevocationList::parse(der).map_err(|error| error.at("list", index))?;
             list.require_holds(trust.time, chain).map_err(|error| error.at("list", index))?;
+            until = until.min(list.next_update);
         }
-        Ok(())
+        Ok(until)
     }
 
     fn require_holds(&self, time: i64, chain: &[Certificate<'_>]) -> Result<(), Error> {

@@ -13,7 +13,11 @@
 //! Of the versions at one address the last one whose fork is active answers.
 
 pub mod bls_fast_aggregate_verify;
+pub mod evidence;
+pub mod nitro;
+pub mod nvidia_h100;
 mod provider;
+pub mod sev_snp;
 
 use std::fmt;
 
@@ -87,7 +91,8 @@ impl Verifier {
 }
 
 /// Every version of every native verifier: by address, then by version.
-pub const REGISTRY: &[Verifier] = &[bls_fast_aggregate_verify::VERSION_1];
+pub const REGISTRY: &[Verifier] =
+    &[bls_fast_aggregate_verify::VERSION_1, sev_snp::VERSION_1, nitro::VERSION_1, nvidia_h100::VERSION_1];
 
 /// The versions that answer in a block: at each address the last one whose fork is active.
 fn active(registry: &'static [Verifier], forks: &Forks, block: u64) -> Vec<&'static Verifier> {
