@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from verifier.errors import Refused
 from verifier.reading import Reading
 
 MOST_MISSING = (1 << 63) - 1
@@ -50,6 +51,15 @@ class Completeness:
     def encode(self) -> bytes:
         """The ABI encoding, 128 bytes. Raises OverflowError for a number below 0 or of 2^256 or more."""
         return b"".join(word.to_bytes(32, "big") for word in self.words())
+
+    def require_stated(self, public_output: bytes) -> None:
+        """Require that a public output ends with these numbers. Raises Refused (W3B-4013)."""
+        if public_output[-COMPLETENESS_BYTES:] != self.encode():
+            raise Refused(
+                "W3B-4013",
+                f"the public output does not end with the window's completeness {self.words()}",
+                field="completeness",
+            )
 
     def possible(self, count: int, span: int) -> bool:
         """Whether a window of `count` readings over `span` positions can have these numbers."""

@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from joserfc import jws
 from joserfc.jwk import ECKey, OKPKey
 
-from coordinator.access import dids, signatures
+from coordinator.access import dids
 from coordinator.access.dids import LoginClaims
 from provers.installation import write_private
+from verifier import signatures
 from verifier.errors import Conflict, InvalidInput
 
 TYPES = ("ed25519", "p256", "secp256k1")

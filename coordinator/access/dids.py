@@ -19,7 +19,7 @@ from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey
 
-from coordinator.access import signatures
+from verifier import signatures
 from verifier.errors import InvalidInput, Refused
 
 # A client library may still call Ed25519 by its older name; it is the same signature.

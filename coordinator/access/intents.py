@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from eth_abi.abi import encode as abi_encode
 from eth_hash.auto import keccak
 
-from coordinator.access import signatures
+from verifier import signatures
 from verifier.errors import InvalidInput
 from verifier.statement import Domain
 

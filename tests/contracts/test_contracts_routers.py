@@ -17,7 +17,9 @@ from verifier.statement import Domain
 def second(world: World) -> World:
     """The same world, seen through a Router that a stranger deployed."""
     deployed = world.deployment
-    creation = b.bytecode_of("Router") + encode(["address", "address"], [deployed.registry, deployed.fleet])
+    creation = b.bytecode_of("Router") + encode(
+        ["address", "address", "bool"], [deployed.registry, deployed.fleet, False]
+    )
     router = world.chain.send(world.stranger, None, creation)["contractAddress"]
     return dataclasses.replace(world, deployment=dataclasses.replace(deployed, router=router))
 

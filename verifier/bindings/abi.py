@@ -13,7 +13,22 @@ from eth_hash.auto import keccak
 
 from l1.contracts.abi import BUILT_IN, Artifact, signature_of, types_of
 
-CONTRACTS = ("ProjectRegistry", "FleetManagement", "Router", "Groth16Verifier", "TemperatureDapp")
+CONTRACTS = (
+    "ProjectRegistry",
+    "FleetManagement",
+    "Router",
+    "Groth16Verifier",
+    "TemperatureDapp",
+    "TeeVerifier",
+    "AttestationLog",
+    "CommitteeAttestation",
+    "DcapAttestation",
+    "DcapCollateral",
+    "L1Attestation",
+    "NitroAttestation",
+    "NvidiaH100Attestation",
+    "SevSnpAttestation",
+)
 """Contracts whose events and errors are decoded."""
 
 
@@ -62,6 +77,11 @@ def abi_of(contract: str) -> list[dict[str, Any]]:
 def bytecode_of(contract: str) -> bytes:
     """The contract's creation code, without constructor arguments."""
     return bytes.fromhex(_artifact(contract).document["bytecode"][2:])
+
+
+def creation_code(contract: str, *arguments: Any) -> bytes:
+    """The contract's creation code with constructor arguments. Raises eth_abi's EncodingError."""
+    return _artifact(contract).creation_code(*arguments)
 
 
 def encode_call(contract: str, function: str, *arguments: Any) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from eth_hash.auto import keccak
 
 from verifier.bindings.abi import encode_call
-from verifier.bindings.records import Assignment, StatusUpdate, TaskRecord, Version
+from verifier.bindings.records import Assignment, Policy, StatusUpdate, TaskRecord, Version
 from verifier.statement import Statement
 
 
@@ -33,6 +33,11 @@ def create_project(project_id: int, owner: bytes) -> bytes:
 def publish_version(project_id: int, version: Version) -> bytes:
     """To `registry`, by the project's owner."""
     return encode_call("ProjectRegistry", "publishVersion", project_id, version.words())
+
+
+def publish_version_with_policy(project_id: int, version: Version, policy: Policy) -> bytes:
+    """To `registry` of generation 2, by the project's owner."""
+    return encode_call("ProjectRegistry", "publishVersionWithPolicy", project_id, version.words(), policy.words())
 
 
 def pause_project(project_id: int) -> bytes:

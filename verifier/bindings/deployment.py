@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from eth_typing import ChecksumAddress
     from web3 import Web3
 
+GENERATION = 2
+"""Generation of the contracts that are deployed from here."""
 HEARTBEAT_TIMEOUT = 120
 """Seconds after its last heartbeat at which a prover reads as Offline, unless the deployer says otherwise."""
 RECEIPT_TIMEOUT = 120.0
@@ -39,6 +41,11 @@ class Deployment:
     """Groth16Verifier."""
     temperature_dapp: str
     """TemperatureDapp, the sample."""
+    generation: int = 1
+    """2 where ProjectRegistry takes a policy beside the threshold and Router knows `isProduction`; 1 in records from
+    before: they go on, with assurances that only count kinds."""
+    production: bool = False
+    """Whether the Router refuses verifiers that rest on a simulated trust anchor."""
 
     def to_json(self) -> str:
         """JSON text with sorted keys; `from_json` reads it back."""
@@ -53,8 +60,9 @@ class Deployment:
         except (ValueError, TypeError) as error:
             raise InvalidInput("W3B-5008", f"not a deployment record: {error}") from error
         for name, value in fields.items():
-            number = name in ("chain_id", "block")
-            if not (type(value) is int and value >= 0 if number else _is_address(value)):
+            number, flag = name in ("chain_id", "block", "generation"), name == "production"
+            good = type(value) is bool if flag else type(value) is int and value >= 0 if number else _is_address(value)
+            if not good:
                 raise InvalidInput("W3B-5008", f"deployment record: {name} is {value!r}", field=name)
         return found
 
@@ -68,27 +76,33 @@ def _is_address(value: object) -> bool:
 
 
 def deploy(
-    web3: Web3, account: LocalAccount, coordinator: str | bytes, *, heartbeat_timeout: int = HEARTBEAT_TIMEOUT
+    web3: Web3,
+    account: LocalAccount,
+    coordinator: str | bytes,
+    *,
+    heartbeat_timeout: int = HEARTBEAT_TIMEOUT,
+    production: bool = False,
 ) -> Deployment:
     """Deploy everything: registry, fleet, router, Groth16 verifier, sample dApp; then name the router to the fleet.
 
     Parameters: `account` pays and owns registry and fleet; `coordinator` is their first registrar and coordinator;
-    `heartbeat_timeout` is in seconds, 10 to 604,800. Sends six transactions one after another and waits for each.
+    `heartbeat_timeout` is in seconds, 10 to 604,800; a `production` Router refuses simulated trust anchors. Sends six
+    transactions one after another and waits for each.
     Raises Refused (W3B-5009) when one reverts, and what web3 raises when the chain does not answer.
     """
     first = web3.to_checksum_address(coordinator)
-    registry, block = _create(web3, account, "ProjectRegistry", account.address, first)
-    fleet, _ = _create(web3, account, "FleetManagement", account.address, registry, first, heartbeat_timeout)
-    router, _ = _create(web3, account, "Router", registry, fleet)
-    groth16, _ = _create(web3, account, "Groth16Verifier", router)
-    dapp, _ = _create(web3, account, "TemperatureDapp", router)
+    registry, block = create(web3, account, "ProjectRegistry", account.address, first)
+    fleet, _ = create(web3, account, "FleetManagement", account.address, registry, first, heartbeat_timeout)
+    router, _ = create(web3, account, "Router", registry, fleet, production)
+    groth16, _ = create(web3, account, "Groth16Verifier", router)
+    dapp, _ = create(web3, account, "TemperatureDapp", router)
     named = web3.eth.contract(address=fleet, abi=abi_of("FleetManagement")).functions.setRouter(router)
     _send(web3, account, named, "FleetManagement.setRouter")
-    return Deployment(web3.eth.chain_id, block, registry, fleet, router, groth16, dapp)
+    return Deployment(web3.eth.chain_id, block, registry, fleet, router, groth16, dapp, GENERATION, production)
 
 
-def _create(web3: Web3, account: LocalAccount, contract: str, *arguments: Any) -> tuple[ChecksumAddress, int]:
-    """Deploy one contract; its address and block."""
+def create(web3: Web3, account: LocalAccount, contract: str, *arguments: Any) -> tuple[ChecksumAddress, int]:
+    """Deploy one contract; its address and block. Raises Refused (W3B-5009)."""
     factory = web3.eth.contract(abi=abi_of(contract), bytecode=bytecode_of(contract))
     receipt = _send(web3, account, factory.constructor(*arguments), contract)
     return web3.to_checksum_address(receipt["contractAddress"]), receipt["blockNumber"]

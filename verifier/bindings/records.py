@@ -64,6 +64,18 @@ class Version:
 
 
 @dataclass(frozen=True)
+class Policy:
+    """What a version's assurance asks for beyond its threshold."""
+
+    independent: bool = False
+    """Whether accepted proofs need different provers, owners and operators."""
+
+    def words(self) -> tuple[Any, ...]:
+        """The struct in ABI order."""
+        return (self.independent,)
+
+
+@dataclass(frozen=True)
 class TaskRecord:
     """A task to record."""
 
@@ -155,6 +167,21 @@ class Verification:
     """`kind_hash`, 32 bytes."""
     prover: bytes
     """Address, 20 bytes."""
+    block_number: int
+
+
+@dataclass(frozen=True)
+class TaskConflict:
+    """The two outputs of a frozen task."""
+
+    first: bytes
+    """keccak256 of the public output that was proven first, 32 bytes; zero when the task is not frozen."""
+    second: bytes
+    """The one that contradicts it."""
+    kind: bytes
+    """`kind_hash` of the second proof's kind, 32 bytes."""
+    prover: bytes
+    """Prover of the second proof, 20 bytes."""
     block_number: int
 
 

@@ -13,7 +13,9 @@ from verifier.bindings.calls import kind_hash
 from verifier.bindings.records import (
     AssignmentState,
     DappStatus,
+    Policy,
     ProverStatus,
+    TaskConflict,
     TaskState,
     TaskStatus,
     Verification,
@@ -63,6 +65,42 @@ def decode_task_state(data: bytes) -> TaskState:
         settled_block,
         tuple(Verification(kind, _address(prover), block) for kind, prover, block in verifications),
     )
+
+
+def call_conflict_of(task_id: bytes) -> bytes:
+    """To `router` of generation 2."""
+    return encode_call("Router", "conflictOf", task_id)
+
+
+def decode_conflict_of(data: bytes) -> TaskConflict:
+    """Result of `call_conflict_of`."""
+    ((first, second, kind, prover, block),) = decode_result("Router", "conflictOf", data)
+    return TaskConflict(first, second, kind, _address(prover), block)
+
+
+def call_is_production() -> bytes:
+    """To `router` of generation 2; the older one has no such function and reverts without data."""
+    return encode_call("Router", "isProduction")
+
+
+def decode_is_production(data: bytes) -> bool:
+    """Result of `call_is_production`."""
+    return bool(decode_result("Router", "isProduction", data)[0])
+
+
+def call_is_simulated() -> bytes:
+    """To any verifier that is an ITrustAnchor: a bool."""
+    return encode_call("Groth16Verifier", "isSimulated")
+
+
+def call_policy_of(project_id: int, version: int) -> bytes:
+    """To `registry` of generation 2; reverts with UnknownVersion."""
+    return encode_call("ProjectRegistry", "policyOf", project_id, version)
+
+
+def decode_policy_of(data: bytes) -> Policy:
+    """Result of `call_policy_of`."""
+    return Policy(*decode_result("ProjectRegistry", "policyOf", data)[0])
 
 
 def call_verified_by(task_id: bytes, kind: str) -> bytes:

@@ -3,13 +3,15 @@ pragma solidity 0.8.37;
 
 import {BN254} from "./BN254.sol";
 import {IRouter} from "./IRouter.sol";
+import {ITrustAnchor} from "./ITrustAnchor.sol";
 import {IVerifier} from "./IVerifier.sol";
+import {Openings} from "./Openings.sol";
 import {Completeness, Statement, isPossible} from "./Types.sol";
 
 /// @title Groth16 over BN254 (Groth, EUROCRYPT 2016) for every circuit program
 /// @notice Holds verifying keys by programId and builds all public signals itself
 /// (docs/reference/encodings.md §4). Registration is open to all: a programId commits to its key.
-contract Groth16Verifier is IVerifier {
+contract Groth16Verifier is IVerifier, ITrustAnchor {
     /// @notice Proof kind that this adapter serves.
     string public constant KIND = "zkp.groth16";
     /// @notice Exact length of a proof, bytes.
@@ -45,10 +47,6 @@ contract Groth16Verifier is IVerifier {
     error SignalOutOfRange(uint256 signal, uint256 value);
     /// @notice A point of the proof is infinity, off the curve, out of the subgroup, or not below the field's modulus.
     error InvalidProofPoint();
-    /// @notice The window, the count or the completeness of the opening is impossible.
-    error ImpossibleOpening();
-    /// @notice The public output does not end with the completeness of the opening.
-    error CompletenessMismatch();
 
     /// @notice The Router whose digest proofs are bound to, and the only caller of `verify`.
     IRouter public immutable ROUTER;
@@ -77,6 +75,11 @@ contract Groth16Verifier is IVerifier {
     /// @notice The registered key of a program, ABI-encoded; empty when there is none.
     function verifyingKey(bytes32 programId) external view returns (bytes memory) {
         return _load(_pointers[programId]);
+    }
+
+    /// @inheritdoc ITrustAnchor
+    function isSimulated() external pure returns (bool) {
+        return false;
     }
 
     /// @inheritdoc IVerifier
@@ -116,7 +119,7 @@ contract Groth16Verifier is IVerifier {
         uint256 start = _below(words + 5, _word(proof, 10), 1 << 64);
         uint256 end = _below(words + 6, _word(proof, 11), 1 << 64);
         uint256 count = _below(words + 7, _word(proof, 12), 1 << 32);
-        if (start == 0 || start >= end || count == 0 || count > end - start) revert ImpossibleOpening();
+        Openings.requireWindow(start, end, count);
         (signals[words + 5], signals[words + 6], signals[words + 7]) = (start, end, count);
         _checkCompleteness(publicOutput, proof, uint32(count), uint64(end - start));
     }
@@ -134,8 +137,8 @@ contract Groth16Verifier is IVerifier {
             late: uint32(_below(first + 2, _word(proof, 15), 1 << 32)),
             reordered: uint32(_below(first + 3, _word(proof, 16), 1 << 32))
         });
-        if (!isPossible(stated, count, span)) revert ImpossibleOpening();
-        if (keccak256(publicOutput[32 * (first - 1):]) != keccak256(proof[416:544])) revert CompletenessMismatch();
+        if (!isPossible(stated, count, span)) revert Openings.ImpossibleOpening();
+        Openings.requireStated(publicOutput, proof[416:544]);
     }
 
     /// e(-A, B) · e(alpha, beta) · e(IC, gamma) · e(C, delta) = 1.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {Terms, Version} from "./Types.sol";
+import {Policy, Terms, Version} from "./Types.sol";
 
 /// @title Projects, their owners and their immutable versions
 interface IProjectRegistry {
@@ -30,6 +30,9 @@ interface IProjectRegistry {
         bytes32 programId,
         address verifier
     );
+    /// @notice What the version's assurance asks for beyond its threshold; emitted after its VersionPublished, by
+    /// publishVersionWithPolicy alone.
+    event PolicyPublished(uint256 indexed projectId, uint32 indexed version, bool independent);
     /// @notice No task is recorded and no proof accepted until ProjectResumed.
     event ProjectPaused(uint256 indexed projectId);
     /// @notice The project is active again.
@@ -75,6 +78,12 @@ interface IProjectRegistry {
     /// @param version The version; see Types.sol for the range of each field.
     function publishVersion(uint256 projectId, Version calldata version) external;
 
+    /// @notice `publishVersion` of a version whose assurance asks for more than a number of kinds.
+    /// @param projectId Project.
+    /// @param version The version.
+    /// @param policy What it asks for beyond the threshold.
+    function publishVersionWithPolicy(uint256 projectId, Version calldata version, Policy calldata policy) external;
+
     /// @notice Stops recording and settlement of the project's tasks. Only the owner may call.
     function pause(uint256 projectId) external;
 
@@ -99,6 +108,9 @@ interface IProjectRegistry {
 
     /// @notice A published version.
     function versionOf(uint256 projectId, uint32 version) external view returns (Version memory);
+
+    /// @notice What a published version's assurance asks for beyond its threshold.
+    function policyOf(uint256 projectId, uint32 version) external view returns (Policy memory);
 
     /// @notice What FleetManagement needs to record a task. Reverts for an unknown version.
     function taskTerms(uint256 projectId, uint32 version)

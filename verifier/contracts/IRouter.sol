@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {Statement, TaskState} from "./Types.sol";
+import {Conflict, Statement, TaskState} from "./Types.sol";
 
 /// @title Where proofs are settled
 interface IRouter {
@@ -61,6 +61,13 @@ interface IRouter {
     error AlreadyVerified(bytes32 taskId, bytes32 kind);
     /// @notice Two different outputs were proven for the task.
     error TaskIsFrozen(bytes32 taskId);
+    /// @notice The version wants independent operators, and the prover owns itself and names none.
+    error OperatorUnnamed(bytes32 taskId, address prover);
+    /// @notice The version wants independent operators, and this prover, owner or operator stands behind a proof that is
+    /// accepted for the task.
+    error OperatorCounted(bytes32 taskId, address party);
+    /// @notice This Router is for production, and the verifier does not say that it trusts no simulated anchor.
+    error SimulatedVerifier(address verifier);
     /// @notice Too little gas to give the dApp its full allowance; send at least `required` at this point.
     error InsufficientGas(uint256 available, uint256 required);
     /// @notice There is no failed dApp call to retry.
@@ -68,6 +75,9 @@ interface IRouter {
 
     /// @notice EIP-712 digest of a Statement under this Router's domain.
     function digest(Statement calldata s) external view returns (bytes32);
+
+    /// @notice Whether this Router refuses verifiers that rest on a simulated trust anchor. Never changes.
+    function isProduction() external view returns (bool);
 
     /// @notice Checks a proof and records it; at the version's threshold the task settles and its dApp is called.
     /// Anyone may call: what counts is `s.prover`, never the caller.
@@ -84,6 +94,9 @@ interface IRouter {
 
     /// @notice Where the task stands.
     function taskState(bytes32 taskId) external view returns (TaskState memory);
+
+    /// @notice The two outputs of a frozen task; all zero for any other.
+    function conflictOf(bytes32 taskId) external view returns (Conflict memory);
 
     /// @notice Prover whose proof of `kind` was accepted for the task, or zero.
     function verifiedBy(bytes32 taskId, bytes32 kind) external view returns (address);

@@ -3,7 +3,7 @@ pragma solidity 0.8.37;
 
 import {Ownable, Ownable2Step} from "@openzeppelin/contracts/access/Ownable2Step.sol";
 import {IProjectRegistry} from "./IProjectRegistry.sol";
-import {Program, Terms, Version} from "./Types.sol";
+import {Policy, Program, Terms, Version} from "./Types.sol";
 
 /// @title Projects, their owners and their immutable versions
 /// @notice The contract's owner names registrars, who create projects; a project then belongs to its own owner alone.
@@ -27,6 +27,7 @@ contract ProjectRegistry is IProjectRegistry, Ownable2Step {
 
     mapping(uint256 projectId => Project) private _projects;
     mapping(uint256 projectId => mapping(uint32 version => Version)) private _versions;
+    mapping(uint256 projectId => mapping(uint32 version => Policy)) private _policies;
     /// Position of a kind in its version's programs, plus one.
     mapping(uint256 projectId => mapping(uint32 version => mapping(bytes32 kind => uint8))) private _kindPosition;
 
@@ -59,25 +60,19 @@ contract ProjectRegistry is IProjectRegistry, Ownable2Step {
 
     /// @inheritdoc IProjectRegistry
     function publishVersion(uint256 projectId, Version calldata version) external onlyProjectOwner(projectId) {
-        Project storage owned = _projects[projectId];
-        if (version.version <= owned.latestVersion) {
-            revert VersionNotIncreasing(projectId, owned.latestVersion, version.version);
-        }
-        _checkVersion(version);
-        owned.latestVersion = version.version;
-        _versions[projectId][version.version] = version;
-        emit VersionPublished(
-            projectId,
-            version.version,
-            version.configHash,
-            version.configUri,
-            version.deviceSetRoot,
-            version.scheme,
-            version.dapp,
-            version.windowCapacity,
-            version.threshold
-        );
-        _indexPrograms(projectId, version);
+        _publish(projectId, version);
+    }
+
+    /// @inheritdoc IProjectRegistry
+    function publishVersionWithPolicy(uint256 projectId, Version calldata version, Policy calldata policy)
+        external
+        onlyProjectOwner(projectId)
+    {
+        // With one kind there is no second operator to differ from: whoever asks for that means something else.
+        if (policy.independent && version.threshold < 2) revert InvalidVersion("independent");
+        _publish(projectId, version);
+        _policies[projectId][version.version] = policy;
+        emit PolicyPublished(projectId, version.version, policy.independent);
     }
 
     /// @inheritdoc IProjectRegistry
@@ -125,6 +120,12 @@ contract ProjectRegistry is IProjectRegistry, Ownable2Step {
     }
 
     /// @inheritdoc IProjectRegistry
+    function policyOf(uint256 projectId, uint32 version) external view returns (Policy memory) {
+        _published(projectId, version);
+        return _policies[projectId][version];
+    }
+
+    /// @inheritdoc IProjectRegistry
     function taskTerms(uint256 projectId, uint32 version)
         external
         view
@@ -145,6 +146,7 @@ contract ProjectRegistry is IProjectRegistry, Ownable2Step {
         terms.deviceSetRoot = found.deviceSetRoot;
         terms.dapp = found.dapp;
         terms.threshold = found.threshold;
+        terms.independent = _policies[projectId][version].independent;
         uint8 position = _kindPosition[projectId][version][kind];
         if (position != 0) {
             Program storage program = found.programs[position - 1];
@@ -152,6 +154,28 @@ contract ProjectRegistry is IProjectRegistry, Ownable2Step {
             terms.verifier = program.verifier;
             terms.kindIndex = position - 1;
         }
+    }
+
+    function _publish(uint256 projectId, Version calldata version) private {
+        Project storage owned = _projects[projectId];
+        if (version.version <= owned.latestVersion) {
+            revert VersionNotIncreasing(projectId, owned.latestVersion, version.version);
+        }
+        _checkVersion(version);
+        owned.latestVersion = version.version;
+        _versions[projectId][version.version] = version;
+        emit VersionPublished(
+            projectId,
+            version.version,
+            version.configHash,
+            version.configUri,
+            version.deviceSetRoot,
+            version.scheme,
+            version.dapp,
+            version.windowCapacity,
+            version.threshold
+        );
+        _indexPrograms(projectId, version);
     }
 
     function _indexPrograms(uint256 projectId, Version calldata version) private {

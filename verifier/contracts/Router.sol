@@ -7,9 +7,11 @@ import {IDapp} from "./IDapp.sol";
 import {IFleetManagement} from "./IFleetManagement.sol";
 import {IProjectRegistry} from "./IProjectRegistry.sol";
 import {IRouter} from "./IRouter.sol";
+import {ITrustAnchor} from "./ITrustAnchor.sol";
 import {IVerifier} from "./IVerifier.sol";
 import {
     AssignmentState,
+    Conflict,
     DappStatus,
     Statement,
     Task,
@@ -41,6 +43,8 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
     IProjectRegistry public immutable REGISTRY;
     /// @notice Where tasks and assignments are read from.
     IFleetManagement public immutable FLEET;
+    /// @inheritdoc IRouter
+    bool public immutable isProduction;
 
     /// `kinds` has bit i set when program i of the version is verified; `settler` is the program that reached the
     /// threshold, from which the dApp's Statement is rebuilt on a retry.
@@ -61,12 +65,17 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
 
     mapping(bytes32 taskId => Progress) private _progress;
     mapping(bytes32 taskId => mapping(bytes32 kind => Accepted)) private _accepted;
+    /// Who stands behind an accepted proof, for tasks whose version wants independent operators.
+    mapping(bytes32 taskId => mapping(address party => bool)) private _counted;
+    mapping(bytes32 taskId => Conflict) private _conflicts;
 
     /// @param registry ProjectRegistry.
     /// @param fleet FleetManagement.
-    constructor(IProjectRegistry registry, IFleetManagement fleet) EIP712("W3bstream", "1") {
+    /// @param production Whether verifiers that rest on a simulated trust anchor are refused.
+    constructor(IProjectRegistry registry, IFleetManagement fleet, bool production) EIP712("W3bstream", "1") {
         REGISTRY = registry;
         FLEET = fleet;
+        isProduction = production;
     }
 
     /// @inheritdoc IRouter
@@ -82,15 +91,18 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
         Terms memory terms = _checkRecords(s, kind);
         bytes32 computed = keccak256(publicOutput);
         if (computed != s.output) revert OutputMismatch(computed, s.output);
+        _refuseSimulated(terms.verifier);
         if (!IVerifier(terms.verifier).verify(s, publicOutput, proof)) {
             revert ProofRefused(s.programId, terms.verifier);
         }
 
         if (progress.status != TaskStatus.None && progress.output != s.output) {
             progress.status = TaskStatus.Frozen;
+            _conflicts[s.taskId] = Conflict(progress.output, s.output, kind, s.prover, uint64(block.number));
             emit TaskFrozen(s.taskId, kind, s.prover, progress.output, s.output);
             return;
         }
+        if (terms.independent) _countParties(s.taskId, s.prover);
         if (_accept(progress, terms, s, kind)) {
             emit TaskSettled(s.taskId, s.projectId, s.projectVersion, s.output, s.prover, publicOutput);
             if (terms.dapp != address(0)) {
@@ -149,6 +161,11 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IRouter
+    function conflictOf(bytes32 taskId) external view returns (Conflict memory) {
+        return _conflicts[taskId];
+    }
+
+    /// @inheritdoc IRouter
     function verifiedBy(bytes32 taskId, bytes32 kind) external view returns (address) {
         return _accepted[taskId][kind].prover;
     }
@@ -173,6 +190,31 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
         if (assignment.fence == 0) revert NotAssigned(s.taskId, s.prover, kind);
         if (assignment.recalled) revert AssignmentRecalled(s.taskId, s.prover, kind);
         if (block.timestamp > assignment.deadline) revert DeadlinePassed(assignment.deadline, block.timestamp);
+    }
+
+    /// A verifier that does not answer is refused too: it never said that it trusts no simulated anchor.
+    function _refuseSimulated(address verifier) private view {
+        if (!isProduction) return;
+        (bool answered, bytes memory answer) = verifier.staticcall(abi.encodeCall(ITrustAnchor.isSimulated, ()));
+        if (!answered || answer.length != 32 || uint256(bytes32(answer)) != 0) revert SimulatedVerifier(verifier);
+    }
+
+    /// Nobody stands behind two accepted proofs of a task, be it as prover, as its owner or as its operator: as
+    /// FleetManagement names them now, whatever it names later. A prover that owns itself and names no operator may be
+    /// anybody's.
+    function _countParties(bytes32 taskId, address prover) private {
+        (address owner,, address operator,,,,) = FLEET.proverOf(prover);
+        if (operator == address(0)) {
+            if (owner == prover) revert OperatorUnnamed(taskId, prover);
+            operator = owner;
+        }
+        mapping(address party => bool) storage counted = _counted[taskId];
+        if (counted[operator]) revert OperatorCounted(taskId, operator);
+        if (counted[owner]) revert OperatorCounted(taskId, owner);
+        if (counted[prover]) revert OperatorCounted(taskId, prover);
+        counted[operator] = true;
+        counted[owner] = true;
+        counted[prover] = true;
     }
 
     /// Records the proof; true when it is the one that reaches the threshold.

@@ -88,6 +88,12 @@ struct Version {
     Program[] programs;
 }
 
+/// @notice What a version's assurance asks for beyond its threshold; never changed afterwards.
+/// @param independent Nobody may stand behind two accepted proofs of a task, as prover, as its owner or as its operator.
+struct Policy {
+    bool independent;
+}
+
 /// @notice What the Router needs from ProjectRegistry to judge one proof.
 /// @param active False while the project is paused.
 /// @param programId Published program of the kind, or zero when the version has no such kind.
@@ -96,6 +102,7 @@ struct Version {
 /// @param deviceSetRoot Root of the version's device set.
 /// @param dapp IDapp of the version, or zero.
 /// @param threshold Distinct kinds that must verify.
+/// @param independent Whether accepted proofs need different provers, owners and operators.
 struct Terms {
     bool active;
     bytes32 programId;
@@ -104,6 +111,7 @@ struct Terms {
     bytes32 deviceSetRoot;
     address dapp;
     uint8 threshold;
+    bool independent;
 }
 
 /// @notice A prover's availability as of the last block.
@@ -187,6 +195,20 @@ enum DappStatus {
 
 /// @notice An accepted proof of one kind.
 struct Verification {
+    bytes32 kind;
+    address prover;
+    uint64 blockNumber;
+}
+
+/// @notice The proof that froze a task, beside the one that was accepted first.
+/// @param first Output that was proven first; zero for a task that is not frozen.
+/// @param second Output that contradicts it.
+/// @param kind keccak256 of the second proof's kind.
+/// @param prover Prover of the second proof.
+/// @param blockNumber Block in which it came.
+struct Conflict {
+    bytes32 first;
+    bytes32 second;
     bytes32 kind;
     address prover;
     uint64 blockNumber;

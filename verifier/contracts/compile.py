@@ -29,8 +29,22 @@ NODE_MODULES = SOURCES.parents[1] / "node_modules"
 """What `npm ci` installs at the repository's root."""
 DEPLOYED = ("ProjectRegistry", "FleetManagement", "Router", "Groth16Verifier", "TemperatureDapp", "L1LightClient")
 """Contracts that are deployed."""
-INTERFACES = ("IVerifier", "IDapp", "IProjectRegistry", "IFleetManagement", "IRouter", "IL1LightClient")
+INTERFACES = ("IVerifier", "IDapp", "IProjectRegistry", "IFleetManagement", "IRouter", "IL1LightClient", "ITrustAnchor")
 """Interfaces that other people's contracts import."""
+TEE = (
+    "AttestationLog",
+    "CommitteeAttestation",
+    "IAttestation",
+    "ITeeVerifier",
+    "L1Attestation",
+    "NitroAttestation",
+    "NvidiaH100Attestation",
+    "SevSnpAttestation",
+    "TeeVerifier",
+    "dcap/DcapAttestation",
+    "dcap/DcapCollateral",
+)
+"""Contracts and interfaces of folder `tee`."""
 L1 = SOURCES.parents[1] / "l1"
 """The chain's package."""
 SYSTEM_CONTRACTS = {
@@ -176,7 +190,8 @@ def _reached(name: str, sources: dict[str, str]) -> dict[str, str]:
 
 def folders() -> dict[str, Path]:
     """Each contract's source file, and the folder that its artifact lies in."""
-    return {f"{name}.sol": ARTIFACTS for name in DEPLOYED + INTERFACES} | SYSTEM_CONTRACTS
+    tee = {f"tee/{name}.sol": ARTIFACTS for name in TEE}
+    return {f"{name}.sol": ARTIFACTS for name in DEPLOYED + INTERFACES} | tee | SYSTEM_CONTRACTS
 
 
 def build() -> dict[Path, str]:

@@ -3,6 +3,7 @@ pragma solidity 0.8.37;
 
 import {IDapp} from "./IDapp.sol";
 import {IRouter} from "./IRouter.sol";
+import {ITrustAnchor} from "./ITrustAnchor.sol";
 import {IVerifier} from "./IVerifier.sol";
 import {Statement} from "./Types.sol";
 
@@ -21,6 +22,27 @@ contract SignatureVerifier is IVerifier {
         (bytes32 r, bytes32 ss, uint8 v) = abi.decode(proof, (bytes32, bytes32, uint8));
         address recovered = ecrecover(ROUTER.digest(s), v, r, ss);
         return recovered != address(0) && recovered == SIGNER;
+    }
+}
+
+/// @title Test only: a verifier that answers for its trust anchor as it is told
+contract AnchoredVerifier is SignatureVerifier {
+    uint8 public immutable ANSWER;
+
+    constructor(IRouter router, address signer, uint8 answer) SignatureVerifier(router, signer) {
+        ANSWER = answer;
+    }
+
+    fallback() external {
+        require(msg.sig == ITrustAnchor.isSimulated.selector, "unknown function");
+        if (ANSWER == 3) revert("out of order");
+        uint256 word = ANSWER == 0 ? 0 : 1;
+        uint256 size = ANSWER == 2 ? 64 : 32;
+        assembly {
+            mstore(0, mul(word, eq(size, 32)))
+            mstore(32, 0)
+            return(0, size)
+        }
     }
 }
 
