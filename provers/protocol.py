@@ -6,15 +6,20 @@ A prover is given everything but the output: it computes the output, completes t
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from verifier.errors import NotFound
+from verifier.errors import NotFound, Refused
 from verifier.reading import Device, Reading
 from verifier.statement import Domain, Opening, Statement
+
+if TYPE_CHECKING:
+    from verifier.attestation.registration import Registration
 
 Progress = Callable[[str, float], None]
 """Called with a stage's name and the fraction done, 0 to 1."""
@@ -76,6 +81,19 @@ class ProvingTask:
             self.prover,
         )
 
+    def require(self, statement: Statement) -> None:
+        """Require a Statement of this task, whatever its output.
+
+        Raises Refused: W3B-4011 other inputs, W3B-4012 another task, project, program or prover.
+        """
+        expected = self.statement(statement.output)
+        for name in (each.name for each in fields(Statement)):
+            found = getattr(statement, name)
+            if found != getattr(expected, name):
+                shown = found.hex() if isinstance(found, bytes) else found
+                code = "W3B-4011" if name == "inputs" else "W3B-4012"
+                raise Refused(code, f"the Statement's {name} {shown} is not the task's", field=name)
+
 
 @dataclass(frozen=True)
 class Proof:
@@ -88,6 +106,9 @@ class Proof:
     """As the kind's on-chain verifier takes it."""
     seconds: dict[str, float]
     """Time by stage (`witness`, `prove`, …), for the timeline; never for a decision."""
+    registration: Registration | None = None
+    """What the kind's verifier, on and off chain, must have accepted before this proof holds: the session key that signed
+    it, with its evidence. None for kinds that need nothing."""
 
 
 @runtime_checkable
@@ -109,6 +130,15 @@ class Prover(Protocol):
         """Check a proof off chain exactly as the on-chain verifier will. Raises Refused (W3B-4xxx)."""
 
 
+@runtime_checkable
+class Registrar(Protocol):
+    """A prover whose proofs rest on registrations (TEE kinds)."""
+
+    def admit(self, prepared: Prepared, domain: Domain, registration: Registration) -> None:
+        """Accept what `Proof.registration` brings, as the on-chain verifier will; once more is no error. Raises Refused,
+        InvalidInput (W3B-91xx, W3B-4012, W3B-4015, W3B-4016)."""
+
+
 def installed_provers() -> dict[str, Prover]:
     """Every registered prover by kind."""
     provers: dict[str, Prover] = {}
@@ -128,3 +158,11 @@ def prover_for(kind: str) -> Prover:
             field="kind",
         )
     return provers[kind]
+
+
+@contextmanager
+def timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    """Note a stage's time, for `Proof.seconds`."""
+    started = time.perf_counter()
+    yield
+    seconds[stage] = time.perf_counter() - started

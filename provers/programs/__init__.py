@@ -1,6 +1,7 @@
 """Sample DePIN programs, one folder each: manifest, sources, compiled artifacts and the Python that feeds them.
 
-In comes a proving task; out come the program's public output and the private inputs that its circuit takes.
+In comes a proving task; out come the program's public output and the private inputs that its circuit takes. A WASM
+program, which every `tee.` kind runs, needs no Python: docs/reference/tee.md.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ import hashlib
 import lzma
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from provers.protocol import ProvingTask
 from verifier.completeness import COMPLETENESS_OUTPUTS, ends_with_completeness
 from verifier.errors import InvalidInput
+from verifier.reading import KeyType
 
 PROGRAMS = Path(__file__).parent
 """Where the sample programs lie."""
@@ -43,20 +45,26 @@ class Manifest:
     """Where the artifacts lie."""
     name: str
     """The program's name."""
-    kind: str
-    """Proof kind, `zkp.groth16`."""
+    kinds: tuple[str, ...]
+    """Proof kinds, such as `zkp.groth16`; a WASM program serves every `tee.` platform that it names."""
     scheme: str
-    """Commitment scheme that the circuit computes."""
+    """Commitment scheme that the project's readings are committed with."""
     capacity: int
     """Most readings in one window."""
     outputs: tuple[str, ...]
     """The output tuple, such as `uint32 count`; it ends with `COMPLETENESS_OUTPUTS`."""
     public_signals: int
-    """Public signals of the circuit, without the constant 1."""
+    """Public signals of the circuit, without the constant 1; 0 for a WASM program."""
     module: str
-    """Python module that is a `CircuitProgram`."""
+    """Python module that is a `CircuitProgram`; of a WASM program one with `output_of`, or empty."""
     artifacts: Mapping[str, tuple[str, str]]
     """Name (`r1cs`, `wasm`) to (file name, SHA-256 in hex of the bytes after decompression)."""
+    key_types: tuple[KeyType, ...] = tuple(KeyType)
+    """Device keys whose signatures it can check."""
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """What a WASM program may use, where that is not the default: docs/reference/tee.md."""
+    sealed: str = ""
+    """Name of the key broker's secret that opens the readings' payloads; empty where they are in clear."""
 
     def artifact(self, name: str) -> bytes:
         """The bytes of an artifact, decompressed and checked. Raises InvalidInput W3B-4022."""
@@ -74,26 +82,45 @@ class Manifest:
         return data
 
     def program(self) -> CircuitProgram:
-        """The Python module that feeds the circuit."""
+        """The Python module that feeds the circuit. Raises InvalidInput W3B-4022 where the manifest names none."""
+        if not self.module:
+            raise InvalidInput("W3B-4022", f"program {self.name} names no module", field="module")
         return cast(CircuitProgram, import_module(self.module))
+
+
+def kinds_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kinds of a manifest's table: its `kind`, or its list `kinds`. Raises ValueError for anything else."""
+    kinds = row.get("kinds", [row.get("kind")])
+    if "kind" in row and "kinds" in row:
+        raise ValueError("it has both `kind` and `kinds`")
+    if not isinstance(kinds, list) or not kinds or not all(isinstance(kind, str) and kind for kind in kinds):
+        raise ValueError("it names no kind")
+    if len(set(kinds)) != len(kinds) or (len(kinds) > 1 and not all(kind.startswith("tee.") for kind in kinds)):
+        raise ValueError(f"its kinds {kinds} are not different `tee.` ones")
+    return tuple(kinds)
 
 
 def read_manifest(folder: Path) -> Manifest:
     """Read a folder's `program.toml`. Raises InvalidInput W3B-4022 when it is missing or malformed."""
     try:
         row = tomllib.loads((folder / "program.toml").read_text("utf-8"))
+        kinds = kinds_of(row)
+        circuit = not kinds[0].startswith("tee.")
         manifest = Manifest(
             folder,
             row["name"],
-            row["kind"],
+            kinds,
             row["scheme"],
             int(row["capacity"]),
             tuple(row["outputs"]),
-            int(row["public_signals"]),
-            row["module"],
+            int(row["public_signals"]) if circuit else 0,
+            row["module"] if circuit else row.get("module", ""),
             {name: (entry["file"], entry["sha256"]) for name, entry in row["artifacts"].items()},
+            tuple(KeyType.from_label(label) for label in row["key_types"]) if "key_types" in row else tuple(KeyType),
+            {name: int(limit) for name, limit in row.get("limits", {}).items()},
+            str(row.get("sealed", "")),
         )
-    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError, InvalidInput) as error:
         raise InvalidInput(
             "W3B-4022", f"{folder / 'program.toml'} is no manifest: {error!r}", field="program"
         ) from error

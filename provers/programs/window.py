@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from provers.programs import CircuitInputs
 from provers.protocol import ProvingTask
 from verifier import babyjubjub as curve
@@ -41,25 +43,39 @@ def window_completeness(task: ProvingTask) -> Completeness:
     return opening.completeness
 
 
-def check_window(task: ProvingTask, capacity: int) -> None:
-    """Require what the circuit requires. Raises InvalidInput W3B-4021, Refused W3B-1004 or W3B-1005."""
+def check_window(
+    task: ProvingTask,
+    capacity: int,
+    *,
+    key_types: Collection[KeyType] = (KeyType.BABYJUBJUB,),
+    roots: Callable[[], tuple[bytes, bytes]] | None = None,
+) -> None:
+    """Require what the circuit requires, but for the signatures.
+
+    Parameters: `key_types` are those that the program takes; `roots` computes the readings' and the device set's root
+    where the caller has a faster way. Raises InvalidInput W3B-4021, Refused W3B-1004 or W3B-1005.
+    """
     readings, opening = task.readings, task.opening
     if not 1 <= len(readings) <= capacity:
         raise InvalidInput(
-            "W3B-4021", f"{len(readings)} readings where the circuit takes 1 to {capacity}", field="count"
+            "W3B-4021", f"{len(readings)} readings where the program takes 1 to {capacity}", field="count"
         )
     if order_readings(readings, task.device_set) != tuple(readings):
         raise InvalidInput("W3B-4021", "the readings are not sorted by device index and sequence", field="readings")
     for reading in readings:
         if reading.project != task.project_id:
             raise InvalidInput("W3B-4021", f"a reading is of project {reading.project}", field="project")
-        if reading.key_type is not KeyType.BABYJUBJUB:
+        if reading.key_type not in key_types:
+            takes = " or ".join(each.label for each in key_types)
             raise InvalidInput(
-                "W3B-4021", f"a {reading.key_type.label} key; this circuit reads babyjubjub", field="key_type"
+                "W3B-4021", f"a {reading.key_type.label} key; this program reads {takes}", field="key_type"
             )
-    if opening.count != len(readings) or opening.readings_root != readings_root(readings, capacity):
+    readings_at, devices_at = (
+        roots() if roots else (readings_root(readings, capacity), device_set_root(task.device_set))
+    )
+    if opening.count != len(readings) or opening.readings_root != readings_at:
         raise InvalidInput("W3B-4021", "the task's opening is of other readings", field="readings_root")
-    if opening.device_set_root != device_set_root(task.device_set):
+    if opening.device_set_root != devices_at:
         raise InvalidInput("W3B-4021", "the task's opening is of another device set", field="device_set_root")
     if not 0 < opening.window_start <= opening.window_end - opening.count:
         raise InvalidInput("W3B-4021", f"{opening.count} readings do not fit the window's bounds", field="window_end")

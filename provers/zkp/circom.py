@@ -9,9 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +17,7 @@ from eth_hash.auto import keccak
 from native._native import Groth16Error, Groth16Key
 from provers.installation import TABLE_VARIABLE, installation_home
 from provers.programs import CircuitProgram, Manifest, read_manifest
-from provers.protocol import Prepared, Program, Progress, Proof, ProvingTask
+from provers.protocol import Prepared, Program, Progress, Proof, ProvingTask, timed
 from provers.zkp.keys import KeyCache, native_error
 from provers.zkp.witness import WORD, Limits, WitnessCalculator
 from verifier.errors import InvalidInput, Refused
@@ -72,9 +69,9 @@ class CircomProver:
         be used, Unavailable W3B-4007 when this machine cannot do it.
         """
         manifest = read_manifest(program.folder)
-        if manifest.kind != self.kind:
+        if self.kind not in manifest.kinds:
             raise InvalidInput(
-                "W3B-4002", f"{program.folder} is of kind {manifest.kind}, not {self.kind}", field="kind"
+                "W3B-4002", f"{program.folder} is of kind {', '.join(manifest.kinds)}, not {self.kind}", field="kind"
             )
         r1cs, wasm = (manifest.artifacts.get(name, ("", ""))[1] for name in ("r1cs", "wasm"))
         digest = (program.folder.resolve(), r1cs, wasm)
@@ -124,7 +121,7 @@ class CircomProver:
         if task.program_id != prepared.program_id:
             raise Refused("W3B-4012", f"the task is for program {task.program_id.hex()}", field="programId")
         seconds: dict[str, float] = {}
-        with _timed(seconds, "witness"):
+        with timed(seconds, "witness"):
             on_progress("witness", 0.0)
             output = circuit.program.output_of(task)
             statement = task.statement(keccak(output))
@@ -133,9 +130,9 @@ class CircomProver:
             expected = public_signals(digest, task.opening, task.project_id, output)
             _check_signals(witness, expected)
             on_progress("witness", 1.0)
-        with _timed(seconds, "prove"):
+        with timed(seconds, "prove"):
             points = self._prove(circuit.key, witness, on_progress)
-        with _timed(seconds, "check"):
+        with timed(seconds, "check"):
             proof = Groth16Proof(points, task.opening).encode()
             try:
                 self.verify(prepared, task, statement, output, proof)
@@ -161,30 +158,10 @@ class CircomProver:
         Raises Refused: W3B-4010 malformed, W3B-4011 other inputs, W3B-4012 another task, project, program or prover,
         W3B-4013 another output, W3B-4014 the proof does not hold, W3B-4020 a value out of its signal's range.
         """
-        expected = task.statement(statement.output)
-        for name, code in _FIELDS.items():
-            if getattr(statement, name) != getattr(expected, name):
-                raise Refused(
-                    code, f"the Statement's {name} {_show(getattr(statement, name))} is not the task's", field=name
-                )
+        task.require(statement)
         opening = verify_groth16(prepared.verifying_key, task.domain, statement, public_output, proof)
         if opening != task.opening:
             raise Refused("W3B-4011", f"the proof opens {opening}, the task {task.opening}", field="inputs")
-
-
-_FIELDS = {
-    "project_id": "W3B-4012",
-    "project_version": "W3B-4012",
-    "task_id": "W3B-4012",
-    "program_id": "W3B-4012",
-    "prover": "W3B-4012",
-    "inputs": "W3B-4011",
-}
-"""Statement fields that the task fixes, with the code of a difference."""
-
-
-def _show(value: int | bytes) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def _check_signals(witness: bytes, expected: list[int]) -> None:
@@ -193,10 +170,3 @@ def _check_signals(witness: bytes, expected: list[int]) -> None:
         found = int.from_bytes(witness[(index + 1) * WORD : (index + 2) * WORD], "little")
         if found != signal:
             raise Refused("W3B-4008", f"the circuit's signal {index} is {found}, not {signal}", field=f"signal {index}")
-
-
-@contextmanager
-def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
-    started = time.perf_counter()
-    yield
-    seconds[stage] = time.perf_counter() - started

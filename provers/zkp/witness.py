@@ -10,18 +10,14 @@ The circuit is foreign code: it runs with fuel and a memory limit, and imports o
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import wasmtime
 
-from provers.installation import private_folder
+from provers.wasm_modules import compiled, first_line
 from verifier.errors import InvalidInput, Refused
 from verifier.field import R
 
@@ -147,35 +143,12 @@ class WitnessCalculator:
         self._limits = limits or Limits()
         self._engine = wasmtime.Engine(config)
         try:
-            self._circuit = self._compile(wasm, cache)
+            self._circuit = compiled(self._engine, wasm, cache)
             self._driver = wasmtime.Module(self._engine, bytes(wasmtime.wat2wasm(DRIVER)))
             run = _Run(self._engine, self._circuit, self._driver, self._limits)
             self.witness_size = run.check_field()
         except wasmtime.WasmtimeError as error:
             raise InvalidInput("W3B-4002", f"the circuit's wasm cannot be used: {error}", field="wasm") from error
-
-    def _compile(self, wasm: bytes, cache: Path | None) -> wasmtime.Module:
-        if cache is None:
-            return wasmtime.Module(self._engine, wasm)
-        name = f"{hashlib.sha256(wasm).hexdigest()}-wasmtime-{version('wasmtime')}.cwasm"
-        path = private_folder(cache) / name
-        module = self._cached(path)
-        if module is None:
-            module = wasmtime.Module(self._engine, wasm)
-            _write_checked(path, bytes(module.serialize()))
-        return module
-
-    def _cached(self, path: Path) -> wasmtime.Module | None:
-        """The compiled module when the file is whole and made by this wasmtime for this machine."""
-        if not path.exists():
-            return None
-        data = path.read_bytes()
-        if hashlib.sha256(data[WORD:]).digest() != data[:WORD]:
-            return None
-        try:
-            return wasmtime.Module.deserialize(self._engine, data[WORD:])
-        except wasmtime.WasmtimeError:
-            return None
 
     def witness(self, inputs: Signals) -> bytes:
         """Every wire of the circuit, 32 bytes little-endian each, the constant 1 first.
@@ -194,20 +167,7 @@ class WitnessCalculator:
                 "W3B-4004", f"the circuit refused its inputs: {reason}: {detail or 'no message'}"
             ) from stopped
         except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
-            raise Refused("W3B-4005", f"the circuit stopped: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{lines[0]} ({lines[-1]})" if len(lines) > 1 else (lines or ["no message"])[0]
-
-
-def _write_checked(path: Path, data: bytes) -> None:
-    """SHA-256, then the data, under a name that appears only when whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        file.write(hashlib.sha256(data).digest() + data)
-    Path(temporary).replace(path)
+            raise Refused("W3B-4005", f"the circuit stopped: {first_line(error)}") from error
 
 
 class _Run:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from cbor_encoder import encode, head
 from hypothesis import given
 from hypothesis import strategies as st
 
+from provers.tee.simulation.cbor import encode
 from verifier.attestation import cbor, cose
+from verifier.attestation.cbor import head
 from verifier.errors import InvalidInput
 
 INTEGERS = st.integers(-(1 << 64), (1 << 64) - 1)

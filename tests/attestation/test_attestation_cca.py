@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 from attestation_vectors import read, refusal
-from cbor_encoder import encode
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from provers.tee.simulation.cbor import encode
+from provers.tee.simulation.certificates import public_point
+from provers.tee.simulation.cose import sign1
 from verifier.attestation import cbor, cca
 from verifier.attestation.anchors import EndorsedKey, SimulatedAnchors, TrustAnchors, VendorAnchors
 from verifier.attestation.appraisal import appraise
@@ -134,12 +134,14 @@ class SimulatedRealm:
 
     @property
     def anchors(self) -> SimulatedAnchors:
-        return SimulatedAnchors("tests", cca_keys=(EndorsedKey(self.instance, self.implementation, point(self.cpak)),))
+        return SimulatedAnchors(
+            "tests", cca_keys=(EndorsedKey(self.instance, self.implementation, public_point(self.cpak)),)
+        )
 
     def token(
         self, platform: dict[int, Any] | None = None, realm: dict[int, Any] | None = None, *, rak: bytes | None = None
     ) -> bytes:
-        key = point(self.rak) if rak is None else rak
+        key = public_point(self.rak) if rak is None else rak
         realm_claims = {
             10: bytes(range(64)),
             44235: bytes(64),
@@ -160,23 +162,12 @@ class SimulatedRealm:
             2402: "sha-256",
         }
         merged = changed(claims, platform), changed(realm_claims, realm)
-        return joined(sign1(merged[0], self.cpak, -7), sign1(merged[1], self.rak, -35))
+        return joined(sign1(self.cpak, encode(merged[0])), sign1(self.rak, encode(merged[1])))
 
 
 def changed(claims: dict[int, Any], changes: dict[int, Any] | None) -> dict[int, Any]:
     found = claims | (changes or {})
     return {label: value for label, value in found.items() if value is not ...}
-
-
-def point(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
-
-
-def sign1(claims: Any, key: ec.EllipticCurvePrivateKey, algorithm: int) -> list[Any]:
-    protected, payload = encode({1: algorithm}), encode(claims)
-    size, digest = (32, hashes.SHA256()) if algorithm == -7 else (48, hashes.SHA384())
-    r, s = decode_dss_signature(key.sign(encode(["Signature1", protected, b"", payload]), ec.ECDSA(digest)))
-    return [protected, {}, payload, r.to_bytes(size, "big") + s.to_bytes(size, "big")]
 
 
 REALM = SimulatedRealm()
@@ -191,7 +182,7 @@ def test_a_simulated_realm_holds() -> None:
 
 
 def test_a_cose_key_is_read_under_the_newer_profile() -> None:
-    raw = point(REALM.rak)
+    raw = public_point(REALM.rak)
     key = encode({1: 2, -1: 2, -2: raw[1:49], -3: raw[49:]})
     profile = {265: "tag:arm.com,2023:realm#1.0.0"}
     assert appraised(REALM.token(realm=profile, rak=key), REALM.anchors).findings == ()
@@ -236,7 +227,7 @@ def test_a_claim_that_is_wrong_is_named(platform: Any, realm: Any, code: str, fi
 
 
 def test_a_realm_key_that_is_no_point_is_refused() -> None:
-    for key in (b"", bytes(97), b"\4" + bytes(96), point(REALM.cpak)):
+    for key in (b"", bytes(97), b"\4" + bytes(96), public_point(REALM.cpak)):
         assert refusal_of_simulated(REALM.token(rak=key), REALM.anchors) == ("W3B-9106", "realm.key")
 
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from functools import cache
 from typing import Any
 
 import pytest
 from attestation_vectors import read
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from provers.tee.simulation import sev as simulation
 from verifier.attestation.anchors import SimulatedAnchors, TrustAnchors, VendorAnchors
 from verifier.attestation.appraisal import appraise
 from verifier.attestation.evidence import Endorsements, Evidence, Platform
 from verifier.attestation.policy import AppraisalPolicy
 from verifier.attestation.result import AttestationResult, Tier
 from verifier.attestation.sev import verify_chain
+from verifier.attestation.sev_certificates import ARK, ASK, CEK, OCA, PEK
 from verifier.errors import InvalidInput, W3bstreamError
 
 NAMES = ("ark", "ask", "cek", "oca", "pek")
@@ -79,49 +78,23 @@ def test_parts_of_two_machines_do_not_make_a_chain() -> None:
 
 
 class SimulatedSev:
-    """AMD's certificate formats, with keys of its own."""
+    """AMD's certificate formats in the sizes of Naples, with keys of its own."""
 
     def __init__(self) -> None:
-        self.rsa = {name: rsa.generate_private_key(65537, 2048) for name in ("ark", "ask")}
-        self.ecc = {name: ec.generate_private_key(ec.SECP384R1()) for name in ("cek", "oca", "pek")}
-        ark = self.authority("ark", 0x0000, "ark")
-        ask = self.authority("ask", 0x0013, "ark")
-        cek = self.platform("cek", 0x1004, [("ask", 0x0013)])
-        oca = self.platform("oca", 0x1001, [("oca", 0x1001)])
-        pek = self.platform("pek", 0x1002, [("cek", 0x1004), ("oca", 0x1001)])
-        parts = (ark, ask, cek, oca, pek)
+        ark, ask = (rsa.generate_private_key(65537, 2048) for _ in range(2))
+        cek, oca, self.pek = (ec.generate_private_key(ec.SECP384R1()) for _ in range(3))
+        parts = (
+            simulation.authority(ARK, ark, ARK, ark),
+            simulation.authority(ASK, ask, ARK, ark),
+            simulation.platform(CEK, cek, [(ASK, ask)]),
+            simulation.platform(OCA, oca, [(OCA, oca)]),
+            simulation.platform(PEK, self.pek, [(CEK, cek), (OCA, oca)]),
+        )
         self.endorsements = Endorsements({f"{name}.cert": part for name, part in zip(NAMES, parts, strict=True)})
-        self.anchors = SimulatedAnchors("tests", {Platform.SEV: [ark]})
-
-    def authority(self, name: str, usage: int, signer: str) -> bytes:
-        numbers = self.rsa[name].public_key().public_numbers()
-        ids = name.encode().ljust(16, b"."), signer.encode().ljust(16, b".")
-        body = struct.pack("<I16s16sI16xII", 1, *ids, usage, 2048, 2048)
-        body += numbers.e.to_bytes(256, "little") + numbers.n.to_bytes(256, "little")
-        return body + self.pss(signer, body)
-
-    def pss(self, signer: str, body: bytes) -> bytes:
-        digest = hashes.SHA256()
-        return self.rsa[signer].sign(body, padding.PSS(padding.MGF1(digest), 32), digest)[::-1]
-
-    def platform(self, name: str, usage: int, signers: list[tuple[str, int]]) -> bytes:
-        numbers = self.ecc[name].public_key().public_numbers()
-        body = struct.pack("<IBBHIII", 1, 0, 24, 0, usage, 2, 2)
-        body += numbers.x.to_bytes(72, "little") + numbers.y.to_bytes(72, "little")
-        body = body.ljust(0x414, b"\0")
-        signatures = b""
-        for signer, kind in signers:
-            value = self.pss(signer, body) if signer == "ask" else self.ecdsa(signer, body)
-            signatures += struct.pack("<II", kind, 1 if signer == "ask" else 2) + value.ljust(512, b"\0")
-        return body + signatures.ljust(1040, b"\0")
-
-    def ecdsa(self, signer: str, body: bytes) -> bytes:
-        r, s = decode_dss_signature(self.ecc[signer].sign(body, ec.ECDSA(hashes.SHA256())))
-        return r.to_bytes(72, "little") + s.to_bytes(72, "little")
+        self.anchors = SimulatedAnchors("tests", {Platform.SEV: [parts[0]]})
 
     def report(self, policy: int = 0x09, nonce: bytes = bytes(16), digest: bytes = bytes(32)) -> bytes:
-        signed = nonce + digest + struct.pack("<I", policy)
-        return signed + struct.pack("<III", 0x1002, 2, 0) + self.ecdsa("pek", signed)
+        return simulation.report(self.pek, nonce, digest, policy)
 
     def appraised(self, report: bytes | None = None, **more: Any) -> AttestationResult:
         anchors = more.pop("anchors", self.anchors)

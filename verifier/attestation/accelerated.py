@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -121,12 +122,23 @@ def earliest_expiry(ders: list[bytes]) -> int:
         raise bad_endorsement("collateral.certificate", f"has no validity that can be read: {error}") from error
 
 
+def public_key_sha256(der: bytes) -> str:
+    """SHA-256, hex, of what a certificate's SubjectPublicKeyInfo contains. Raises InvalidInput (W3B-9104)."""
+    try:
+        return hashlib.sha256(_fields(der)[5][1]).hexdigest()
+    except (ValueError, IndexError) as error:
+        raise bad_endorsement("collateral.certificate", f"has no key that can be read: {error}") from error
+
+
+def _fields(der: bytes) -> list[tuple[int, bytes]]:
+    """serialNumber and what follows it in a TBSCertificate (RFC 5280 §4.1). Raises ValueError, IndexError."""
+    fields = _children(_children(_children(der)[0][1])[0][1])
+    return fields[1:] if fields[0][0] == 0xA0 else fields
+
+
 def _not_after(der: bytes) -> int:
-    """The end of a certificate's validity (RFC 5280 §4.1): Certificate, TBSCertificate, then fields up to Validity."""
-    tbs = _children(_children(der)[0][1])[0][1]
-    fields = _children(tbs)
-    first = 1 if fields[0][0] == 0xA0 else 0
-    kind, end = _children(fields[first + 3][1])[1]
+    """The end of a certificate's validity."""
+    kind, end = _children(_fields(der)[3][1])[1]
     text = end.decode("ascii")
     if kind == 0x17:  # UTCTime: years below 50 are of this century
         text = ("20" if int(text[:2]) < 50 else "19") + text

@@ -111,7 +111,7 @@ class VendorAnchors:
     cca_keys: tuple[EndorsedKey, ...] = ()
     """CPAKs that the silicon's vendor gave to the operator: Arm CCA has no common root.
 
-    Raises InvalidInput (W3B-9115) for a published test key."""
+    Raises InvalidInput (W3B-9115) for a published test key, and for a simulator's."""
 
     kind = AnchorKind.VENDOR
 
@@ -119,6 +119,8 @@ class VendorAnchors:
         for key in self.cca_keys:
             if key.sha256.hex() in KNOWN_TEST_KEYS:
                 raise _bad("cca_keys", f"has the published test key {key.sha256.hex()}")
+            if key.implementation_id.startswith(SIMULATED_LABEL.encode()):
+                raise _bad("cca_keys", f"has the simulator's key {key.sha256.hex()}")
 
     def of(self, platform: Platform) -> tuple[Anchor, ...]:
         """The roots of a platform. Raises Unavailable (W3B-9116) where its verifier is not installed."""

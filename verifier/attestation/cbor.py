@@ -109,10 +109,11 @@ class _Decoder:
 
 def bstr(data: bytes) -> bytes:
     """A byte string's encoding."""
-    return _head(2, len(data)) + data
+    return head(2, len(data)) + data
 
 
-def _head(kind: int, argument: int) -> bytes:
+def head(kind: int, argument: int) -> bytes:
+    """The shortest head of a major type, 0 to 7, with its argument. Raises ValueError above 64 bits."""
     if argument < 24:
         return bytes([kind << 5 | argument])
     for low, size in ((24, 1), (25, 2), (26, 4), (27, 8)):

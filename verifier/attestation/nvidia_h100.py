@@ -6,6 +6,7 @@ Endorsements: `certificates` (.pem, leaf first), `driver.swidtag` and `vbios.swi
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from verifier.attestation import accelerated, rim
@@ -17,6 +18,8 @@ from verifier.attestation.result import Finding
 
 NVDEC_STATUS, NVDEC_DISABLED = 11, b"\x55"
 """Opaque data that says whether the video decoder runs."""
+DEVICE_KEY = "device_key_sha256"
+"""Detail that tells one GPU from another: its certificate's key, which its firmware keeps."""
 NVDEC_MEASUREMENT = 35
 """Index of its firmware, which is not measured where it is disabled."""
 
@@ -38,7 +41,8 @@ def verify(data: bytes, endorsements: Endorsements, anchors: TrustAnchors, polic
         for name in ("driver", "vbios")
         if f"{name}.swidtag" in endorsements.parts
     }
-    return claims_of(report, manifests, anchor, policy, accelerated.earliest_expiry(chain))
+    claims = claims_of(report, manifests, anchor, policy, accelerated.earliest_expiry(chain))
+    return replace(claims, details={**claims.details, DEVICE_KEY: accelerated.public_key_sha256(chain[0])})
 
 
 def claims_of(

@@ -28,6 +28,11 @@ class Tier(StrEnum):
 _SEVERITY = {Tier.NONE: 0, Tier.AFFIRMING: 1, Tier.WARNING: 2, Tier.CONTRAINDICATED: 3}
 
 
+def severity(tier: Tier) -> int:
+    """What tiers are compared by: a worse one has more."""
+    return _SEVERITY[tier]
+
+
 def tier_of(value: int) -> Tier:
     """The tier of a trustworthiness claim, -128 to 127 (AR4SI §2.3.2). Raises ValueError outside of that range."""
     if not -128 <= value <= 127:
@@ -83,7 +88,7 @@ class TrustworthinessVector:
 
     def tier(self) -> Tier:
         """The worst tier of any claim: the status of an EAR may not be better."""
-        return max((tier_of(value) for value in self.claims().values()), key=_SEVERITY.__getitem__)
+        return max((tier_of(value) for value in self.claims().values()), key=severity)
 
 
 @dataclass(frozen=True)

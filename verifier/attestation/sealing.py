@@ -67,5 +67,5 @@ class SealingKey:
 
 
 def reading_info(project_id: int, device: bytes, sequence: int) -> bytes:
-    """The purpose of one reading's payload. Parameters: `device` is 32 bytes, `sequence` below 2^64."""
+    """The purpose of one reading's payload. Parameters: `device` is its id, 20 bytes; `sequence` is below 2^64."""
     return b"w3bstream/sealed-reading/v1" + project_id.to_bytes(8, "big") + device + sequence.to_bytes(8, "big")

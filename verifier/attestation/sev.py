@@ -85,6 +85,10 @@ def verify_chain(endorsements: Endorsements, anchors: TrustAnchors) -> tuple[Anc
         raise refused("W3B-9107", "collateral.ask.cert", "names another root")
     certificates.check_rsa(ark, ask.body, ask.signature, "collateral.ask.cert")
     by_ask = certificates.signature_by(cek, certificates.ASK, "collateral.cek.cert")
+    if by_ask.algorithm != certificates.rsa_algorithm(ask.key):
+        raise refused(
+            "W3B-9106", "collateral.cek.cert", f"has a signature of algorithm {by_ask.algorithm:#x} by the ASK"
+        )
     certificates.check_rsa(ask, cek.body, by_ask.value, "collateral.cek.cert")
     for certificate, where, signer, usage in (
         (oca, "collateral.oca.cert", oca, certificates.OCA),

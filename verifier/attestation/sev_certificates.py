@@ -101,6 +101,11 @@ def read_platform(data: bytes, where: str, usage: int) -> PlatformCertificate:
     return PlatformCertificate(usage, (data[4], data[5]), key, data[:_BODY], (first, second))
 
 
+def rsa_algorithm(key: rsa.RSAPublicKey | rsa.RSAPrivateKey) -> int:
+    """The algorithm that an ASK of this size signs with (appendix B.1)."""
+    return RSA_SHA256 if key.key_size == 2048 else RSA_SHA384
+
+
 def check_rsa(signer: Authority, body: bytes, signature: bytes, where: str) -> None:
     """Check a signature of an ARK or ASK: PSS with SHA-256 for 2,048 bits, SHA-384 for 4,096 (appendix B.1).
 

@@ -19,7 +19,7 @@ def verify(data: bytes, endorsements: Endorsements, anchors: TrustAnchors, polic
 
     Raises InvalidInput (W3B-9101 to W3B-9104), Refused (W3B-9105 to W3B-9108), Unavailable (W3B-9116).
     """
-    roots, chain = anchors.of(Platform.SEV_SNP), _chain(endorsements)
+    roots, chain = anchors.of(Platform.SEV_SNP), chain_of(endorsements)
     lists = accelerated.revocation_lists(endorsements)
     report = accelerated.call(
         lambda: accelerated.native().sev_snp_verify(data, chain, [each.sha256 for each in roots], at, lists),
@@ -28,7 +28,8 @@ def verify(data: bytes, endorsements: Endorsements, anchors: TrustAnchors, polic
     return claims_of(report, accelerated.anchor_of(report.root, roots), policy, accelerated.earliest_expiry(chain))
 
 
-def _chain(endorsements: Endorsements) -> list[bytes]:
+def chain_of(endorsements: Endorsements) -> list[bytes]:
+    """The certificates, the report's signer first, DER. Raises InvalidInput (W3B-9103, W3B-9104)."""
     if "certificates.pem" in endorsements.parts:
         return accelerated.certificates(endorsements, "certificates")
     leaf = "vlek" if any(name.startswith("vlek.") for name in endorsements.parts) else "vcek"

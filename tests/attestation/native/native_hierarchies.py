@@ -12,14 +12,17 @@ from functools import cache
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.x509.oid import NameOID
+
+from provers.tee.simulation import nitro
+from provers.tee.simulation import snp_report as snp_layout
+from provers.tee.simulation.cose import raw_signature
+from provers.tee.simulation.snp_report import Machine
 
 NOW = 1_800_000_000
 """The time of every check here, Unix seconds."""
 DAY = 86_400
 P384_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFC7634D81F4372DDF581A0DB248B0A77AECEC196ACCC52973
-AMD = "1.3.6.1.4.1.3704.1"
 COMPOSITE_DEVICE_ID = "2.23.133.5.4.1"
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -151,42 +154,17 @@ def revocation_list(
     return der(builder.sign(key, hashes.SHA384()))
 
 
-def scalars(key: ec.EllipticCurvePrivateKey, message: bytes) -> tuple[int, int]:
-    return decode_dss_signature(key.sign(message, ec.ECDSA(hashes.SHA384())))
-
-
-def raw_signature(key: ec.EllipticCurvePrivateKey, message: bytes) -> bytes:
-    r, s = scalars(key, message)
-    return r.to_bytes(48) + s.to_bytes(48)
-
-
 # --- SEV-SNP ---
 
-LEVELS = {"bootloader": 4, "tee": 1, "snp": 22, "microcode": 213}
 
-
-def tcb(product: str) -> bytes:
-    """The levels where the product has them; Turin's FMC is 9."""
-    b, t, s, u = LEVELS.values()
-    return bytes([9, b, t, s, 0, 0, 0, u]) if product == "Turin" else bytes([b, t, 0, 0, 0, 0, s, u])
+def machine(product: str, version: int = 3, *, provider: str | None = None, chip: bytes | None = None) -> Machine:
+    """A machine of the levels that `Tcb` has by default."""
+    return Machine(chip or chip_id(product), product, provider=provider, report_version=version)
 
 
 def endorsements(product: str, *, provider: str | None = None, chip: bytes | None = None) -> dict[str, bytes]:
     """AMD's extensions by the number behind 1.3.6.1.4.1.3704.1."""
-    label = f"{product}-B1".encode()
-
-    def integer(value: int) -> bytes:
-        return b"\x02\x02\x00" + bytes([value]) if value > 127 else b"\x02\x01" + bytes([value])
-
-    found = {"1": integer(0), "2": b"\x16" + bytes([len(label)]) + label}
-    found |= {"3.1": integer(4), "3.2": integer(1), "3.3": integer(22), "3.8": integer(213)}
-    if product == "Turin":
-        found["3.9"] = integer(9)
-    if provider is not None:
-        found["5"] = b"\x16" + bytes([len(provider)]) + provider.encode()
-    else:
-        found["4"] = chip if chip is not None else chip_id(product)
-    return found
+    return machine(product, provider=provider, chip=chip).endorsement()
 
 
 def chip_id(product: str) -> bytes:
@@ -195,7 +173,7 @@ def chip_id(product: str) -> bytes:
 
 def snp_parts(extensions: dict[str, bytes]) -> list[Part]:
     """ARK, ASK and VCEK or VLEK."""
-    added = tuple((f"{AMD}.{number}", value, False) for number, value in extensions.items())
+    added = tuple((f"{snp_layout.OID}.{number}", value, False) for number, value in extensions.items())
     return [
         Part("ARK", rsa_key("ARK")),
         Part("ASK", rsa_key("ASK"), path_length=0, key_usage=usage(key_cert_sign=True)),
@@ -203,64 +181,24 @@ def snp_parts(extensions: dict[str, bytes]) -> list[Part]:
     ]
 
 
-CPUID = {"Milan": b"\x19\x01\x01", "Genoa": b"\x19\x11\x01", "Turin": b"\x1a\x02\x01"}
-
-
 def snp_report(
     product: str, version: int = 3, *, provider: bool = False, changes: dict[int, bytes] | None = None
 ) -> bytes:
-    body = bytearray(0x2A0)
-    struct.pack_into("<IIQ", body, 0, version, 7, 1 << 17 | 1 << 16)
-    body[0x34] = 1
-    body[0x48] = (1 << 2) if provider else 0
-    body[0x50:0x90] = hashlib.sha512(b"report data").digest()
-    body[0x90:0xC0] = hashlib.sha384(b"image").digest()
-    body[0xC0:0xE0] = hashlib.sha256(b"host").digest()
-    for offset in (0x38, 0x180, 0x1E0, 0x1F0):
-        body[offset : offset + 8] = tcb(product)
-    if version >= 3:
-        body[0x188:0x18B] = CPUID[product]
-    if not provider:
-        body[0x1A0 : 0x1A0 + len(chip_id(product))] = chip_id(product)
-    body[0x1E8:0x1EB] = bytes([21, 55, 1])
-    body[0x1EC:0x1EF] = bytes([20, 55, 1])
-    if version >= 5:
-        struct.pack_into("<QQ", body, 0x1F8, 3, 7)
+    """A report whose body is changed at offsets before it is signed."""
+    body = bytearray(
+        machine(product, version, provider="Example Cloud" if provider else None).body(
+            hashlib.sha512(b"report data").digest(),
+            hashlib.sha384(b"image").digest(),
+            hashlib.sha256(b"host").digest(),
+            guest_svn=7,
+        )
+    )
     for offset, value in (changes or {}).items():
         body[offset : offset + len(value)] = value
-    r, s = scalars(p384("VCEK"), bytes(body))
-    return bytes(body) + r.to_bytes(72, "little") + s.to_bytes(72, "little") + bytes(368)
+    return snp_layout.signed(bytes(body), p384("VCEK"))
 
 
 # --- Nitro ---
-
-
-def head(major: int, argument: int) -> bytes:
-    if argument < 24:
-        return bytes([major << 5 | argument])
-    for extra, size in ((24, 1), (25, 2), (26, 4)):
-        if argument < 1 << 8 * size:
-            return bytes([major << 5 | extra]) + argument.to_bytes(size)
-    return bytes([major << 5 | 27]) + argument.to_bytes(8)
-
-
-def item(value: object) -> bytes:
-    """CBOR of the few types that a document has."""
-    match value:
-        case None:
-            return b"\xf6"
-        case int():
-            return head(0, value)
-        case bytes():
-            return head(2, len(value)) + value
-        case str():
-            return head(3, len(value.encode())) + value.encode()
-        case list():
-            return head(4, len(value)) + b"".join(map(item, value))
-        case dict():
-            return head(5, len(value)) + b"".join(item(k) + item(v) for k, v in value.items())
-        case _:
-            raise TypeError(type(value))
 
 
 def nitro_parts() -> list[Part]:
@@ -276,21 +214,10 @@ def nitro_parts() -> list[Part]:
 
 def nitro_document(certificates: Sequence[bytes], changes: dict[str, object] | None = None) -> bytes:
     """A document whose certificates run leaf first."""
-    payload: dict[str, object] = {
-        "module_id": "i-0123-enc0123",
-        "digest": "SHA384",
-        "timestamp": NOW * 1000,
-        "pcrs": {number: hashlib.sha384(bytes([number])).digest() for number in range(16)},
-        "certificate": certificates[0],
-        "cabundle": list(reversed(certificates[1:])),
-        "public_key": b"key",
-        "user_data": b"data",
-        "nonce": b"nonce",
-    }
-    encoded = item(payload | (changes or {}))
-    protected = b"\xa1\x01\x38\x22"
-    signature = raw_signature(p384("enclave"), item(["Signature1", protected, b"", encoded]))
-    return b"\x84" + item(protected) + b"\xa0" + item(encoded) + item(signature)
+    pcrs = {number: hashlib.sha384(bytes([number])).digest() for number in range(16)}
+    caller = {"public_key": b"key", "user_data": b"data", "nonce": b"nonce"}
+    says = nitro.payload(certificates, pcrs, caller, module_id="i-0123-enc0123", milliseconds=NOW * 1000)
+    return nitro.signed(p384("enclave"), says | (changes or {}))
 
 
 # --- H100 ---
