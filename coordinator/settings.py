@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     chain_delegates: int = Field(default=24, ge=0, le=144)
     """Delegates of a new home folder's embedded chain, all in one process, whose certificates make its blocks final; 0:
     one producer makes them, and nothing shows that they are final. An old folder keeps what it began with."""
+    operator: str = Field(default="", pattern=r"^(0x[0-9a-fA-F]{40})?$")
+    """Address that new prover workers name on chain as their operator; empty: the coordinator's account. Projects that
+    want independent operators count one proof of each."""
+    production: bool = False
+    """Settle for value: new contracts get a Router that refuses verifiers with simulated trust anchors, for ever; the
+    service does not start on contracts that take them, and publishes no project that names such a verifier."""
     chain_rpc_seconds: float = Field(default=10.0, gt=0)
     """Longest wait for one answer of a chain's JSON-RPC."""
     finality_depth: int = Field(default=0, ge=0)
@@ -63,6 +69,9 @@ class Settings(BaseSettings):
     """Ray cluster; empty starts a local one."""
     provers: int = Field(default=2, ge=0, le=64)
     """Prover workers of each kind to start in the embedded Ray."""
+    prover_kinds: str = Field(default="zkp.groth16", pattern=r"^[a-z0-9][a-z0-9.,\s-]*$")
+    """Kinds of proof to have workers of, with commas between them, such as `zkp.groth16,tee.sev-snp`. TEE workers are
+    simulated: a production installation does not start with one."""
     provers_min: int = Field(default=1, ge=0, le=1024)
     """On a Ray cluster of your own: workers of each kind that the autoscaler is asked for even when nothing waits."""
     provers_max: int = Field(default=64, ge=0, le=1024)

@@ -100,6 +100,14 @@ CODES: dict[str, ErrorCode] = {
         "The project file names a program that this installation does not have.",
         "Install the program, or name one of those listed.",
     ),
+    "W3B-2008": ErrorCode(
+        "The project's assurance asks for more than the contracts of this chain know.",
+        "Ask for a number of kinds only, or start with a fresh home folder, whose contracts are of this release.",
+    ),
+    "W3B-2009": ErrorCode(
+        "A production installation publishes no project whose verifier rests on a simulated trust anchor.",
+        "Use programs whose verifiers trust the vendors' roots, or an installation without W3BSTREAM_PRODUCTION.",
+    ),
     "W3B-3001": ErrorCode(
         "The task or attempt is in a state that does not allow this.",
         "Look at its timeline with `w3bstream task get ID`.",
@@ -242,6 +250,10 @@ CODES: dict[str, ErrorCode] = {
     "W3B-4033": ErrorCode(
         "A WASM program's input place or output is not what the ABI or its manifest says.",
         "Give back one canonical ABI word for each output of the manifest but the completeness.",
+    ),
+    "W3B-4034": ErrorCode(
+        "An enclave has no secret to open the project's sealed readings with.",
+        "Set W3BSTREAM_BROKER_URL for the workers, and add the program id to the secret (how-to/release-secrets.md).",
     ),
     "W3B-4080": ErrorCode(
         "A prover broke off with an error of its own.", "Read the message; it is the prover's or the program's."
@@ -750,7 +762,8 @@ CODES: dict[str, ErrorCode] = {
         "Have a verifier that the broker trusts appraise the evidence again.",
     ),
     "W3B-9125": ErrorCode(
-        "The key broker's folder cannot be used.", "Check that the folder is there, ours alone (mode 700), and has room."
+        "The key broker's folder cannot be used.",
+        "Check that the folder is there, ours alone (mode 700), and has room.",
     ),
     "W3B-9126": ErrorCode(
         "The key broker has no such secret for this program.",

@@ -5,7 +5,6 @@ The adapter contract, the off-chain verifier and the prover all build them here 
 
 from __future__ import annotations
 
-from verifier.completeness import COMPLETENESS_BYTES
 from verifier.errors import InvalidInput, Refused
 from verifier.field import R
 from verifier.statement import Opening
@@ -59,12 +58,7 @@ def public_signals(statement_digest: bytes, opening: Opening, project_id: int, p
     if len(statement_digest) != 32:
         raise InvalidInput("W3B-4020", f"the Statement digest has {len(statement_digest)} bytes", field="digest")
     outputs = output_signals(public_output)
-    if public_output[-COMPLETENESS_BYTES:] != opening.completeness.encode():
-        raise Refused(
-            "W3B-4013",
-            f"the public output does not end with the window's completeness {opening.completeness.words()}",
-            field="completeness",
-        )
+    opening.completeness.require_stated(public_output)
     return [
         readings_root,
         *outputs,

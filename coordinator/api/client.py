@@ -200,7 +200,7 @@ class Client(AccessCalls, ChainCalls, EvidenceCalls, JobCalls, StreamCalls, Task
         return self._call(self._projects.GetProject, project_pb2.GetProjectRequest(project_id=project_id))
 
     def get_quote(self, project_id: int) -> project_pb2.Quote:
-        """What a task of the project's newest version is likely to take. Raises NotFound (W3B-2002, W3B-2007)."""
+        """What a task of the project's newest version is likely to take. Raises NotFound (W3B-2002, W3B-2003)."""
         return self._call(self._projects.GetQuote, project_pb2.GetQuoteRequest(project_id=project_id))
 
     def list_projects(self, *, page_size: int = 0, page_token: str = "") -> project_pb2.ListProjectsResponse:

@@ -9,7 +9,8 @@ from functools import lru_cache
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.ledger.tables import ProjectVersionRow, TaskRow
-from provers.programs_index import MANIFEST, PROGRAMS
+from provers.programs import PROGRAMS
+from provers.programs_index import MANIFEST
 
 OutputsOf = Callable[[str], Sequence[str] | None]
 """From a program's name to the `outputs` of its manifest; None for a program that is not installed."""

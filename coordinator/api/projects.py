@@ -147,7 +147,10 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
                 for each in row.programs
             ]
             there = await provers_there(session, [each.kind for each in kinds])
-        return render.quote(row, kinds, there, estimate(kinds, row.threshold), await self._gas_price())
+        # A fallback is started only when a deadline is at risk.
+        fallback = row.config.get("assurance", {}).get("else")
+        whole = estimate([each for each in kinds if each.kind != fallback], row.threshold)
+        return render.quote(row, kinds, there, whole, await self._gas_price())
 
     async def _gas_price(self) -> int | None:
         """Wei a gas now; None where the chain does not say."""

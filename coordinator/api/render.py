@@ -180,8 +180,8 @@ def task(row: TaskRow, outputs: Sequence[str] | None) -> task_pb2.Task:
     )
 
 
-def attempt(row: AttemptRow) -> task_pb2.Attempt:
-    """An attempt."""
+def attempt(row: AttemptRow, trust: str) -> task_pb2.Attempt:
+    """An attempt; `trust` is its prover's trust anchor in words."""
     return task_pb2.Attempt(
         id=row.id or 0,
         kind=row.kind,
@@ -199,6 +199,7 @@ def attempt(row: AttemptRow) -> task_pb2.Attempt:
         created_at=timestamp(row.created_at),
         updated_at=timestamp(row.updated_at),
         hedge=row.hedge,
+        trust=trust,
     )
 
 

@@ -17,7 +17,7 @@ from coordinator.api.tail import Tail
 from coordinator.api.task_repairs import TaskRepairs, check_reason
 from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger, get_task, move_task
-from coordinator.ledger.tables import AttemptRow, ProjectRow, TaskEventRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, ProjectRow, ProverRow, TaskEventRow, TaskRow
 from coordinator.ledger.transitions import TERMINAL_TASK_STATES, TaskState
 from verifier.errors import InvalidInput, NotFound
 from w3bstream.v1 import task_pb2, task_pb2_grpc
@@ -57,12 +57,13 @@ class TaskService(TaskRepairs, task_pb2_grpc.TaskServiceServicer):
                 select(AttemptRow).where(AttemptRow.task_id == row.id).order_by(col(AttemptRow.id))
             )
             made = attempts.all()
+            trust = await _trust(session, made)
             timeline = await session.exec(
                 select(TaskEventRow).where(TaskEventRow.task_id == row.id).order_by(col(TaskEventRow.id))
             )
             return task_pb2.GetTaskResponse(
                 task=(await self._render(session, [row]))[0],
-                attempts=[render.attempt(each) for each in made],
+                attempts=[render.attempt(each, trust.get(each.prover_id, "")) for each in made],
                 transactions=await _transactions(session, row, made),
                 timeline=[render.task_event(each) for each in timeline],
             )
@@ -159,6 +160,13 @@ def _filter(request: task_pb2.ListTasksRequest, caller: Caller) -> tuple[list[An
         bounds[1] = render.milliseconds(request.created_before, "created_before")
         wanted.append(col(TaskRow.created_at) < bounds[1])
     return wanted, states, ("ListTasks", project_id, states, bounds)
+
+
+async def _trust(session: AsyncSession, attempts: Sequence[AttemptRow]) -> dict[str, str]:
+    """The trust anchors of the attempts' provers, in words."""
+    ids = {each.prover_id for each in attempts}
+    rows = await session.exec(select(ProverRow.id, ProverRow.trust).where(col(ProverRow.id).in_(ids)))
+    return dict(rows.all())
 
 
 async def _transactions(

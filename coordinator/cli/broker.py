@@ -6,7 +6,7 @@ import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -72,12 +72,13 @@ def init(
         list[str] | None,
         typer.Option("--issuer", help="NAME=FILE: take passports that this verifier signed (Ed25519 public key, PEM)."),
     ] = None,
+    json_output: Json = False,
 ) -> None:
     """Make a broker's folder: whom it believes."""
     from coordinator.broker.home import create, read_config
 
     roots = _pairs(simulated_root or [], "simulated-root")
-    fields = {
+    fields: dict[str, Any] = {
         "chain_id": chain_id,
         "router": router.lower(),
         "policy": json.loads(read_text(policy)) if policy else None,
@@ -88,6 +89,9 @@ def init(
         "issuers": {name: _issuer(Path(path)) for name, path in _pairs(issuer or [], "issuer").items()},
     }
     create(home, read_config(json.dumps(fields)))
+    if json_output:
+        print_json({"home": str(home), "simulated": sorted(roots), "issuers": sorted(fields["issuers"])})
+        return
     believes = f"the SIMULATED roots of {', '.join(sorted(roots))}" if roots else "the vendors' roots"
     console().print(f"made {home}: it believes {believes}")
     console().print(f"next: w3bstream broker secret add NAME FILE --program 0x… --home {home}", soft_wrap=True)
@@ -103,6 +107,7 @@ def add(
         bool, typer.Option("--allow-simulated", help="Development only: simulated enclaves may have it too.")
     ] = False,
     home: Home = HOME,
+    json_output: Json = False,
 ) -> None:
     """Keep a secret; one of the same name is replaced."""
     from coordinator.broker.home import open_broker
@@ -113,6 +118,9 @@ def add(
     except ValueError as error:
         raise InvalidInput("W3B-9120", "a program id is 0x and 64 hex digits", field="program") from error
     open_broker(home).vault.put(Secret(name, _read(file, MAX_SECRET, "file"), programs, allow_simulated))
+    if json_output:
+        print_json({"name": name, "programs": len(programs), "allow_simulated": allow_simulated})
+        return
     console().print(f"{name} is for {len(programs)} program(s)" + (", simulated ones too" if allow_simulated else ""))
 
 
@@ -138,11 +146,19 @@ def list_secrets(*, home: Home = HOME, json_output: Json = False) -> None:
 
 
 @secret.command(epilog="Example: w3bstream broker secret remove weather-key")
-def remove(*, name: Annotated[str, typer.Argument(help="Name of the secret.")], home: Home = HOME) -> None:
+def remove(
+    *,
+    name: Annotated[str, typer.Argument(help="Name of the secret.")],
+    home: Home = HOME,
+    json_output: Json = False,
+) -> None:
     """Remove a secret."""
     from coordinator.broker.home import open_broker
 
     open_broker(home).vault.remove(name)
+    if json_output:
+        print_json({"name": name})
+        return
     console().print(f"removed {name}")
 
 
@@ -176,8 +192,10 @@ def serve(
     home: Home = HOME,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 0,
+    json_output: Json = False,
 ) -> None:
-    """Answer enclaves over HTTP until stopped (docs/how-to/release-secrets.md)."""
+    """Answer enclaves over HTTP until stopped; what is printed is JSON (docs/how-to/release-secrets.md)."""
+    del json_output  # the announcement is JSON anyway
     from coordinator.broker.home import open_broker
     from coordinator.broker.http import Server
     from l1.serving import run_until_stopped

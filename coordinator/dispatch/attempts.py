@@ -10,13 +10,15 @@ from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.dispatch.conclusions import stood_in
 from coordinator.dispatch.snapshot import LEASED, LOST, PROVEN, count_losses
+from coordinator.dispatch.version_terms import assurance_form
 from coordinator.ledger.store import get_task, move_attempt, move_task
-from coordinator.ledger.tables import AttemptRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, ProjectVersionRow, ProverRow, TaskRow
 from coordinator.ledger.transitions import TERMINAL_TASK_STATES, AttemptState, TaskState
-from coordinator.scheduling.assurance import Assurance, Proven, Verdict, judge
 from coordinator.scheduling.retry import is_exhausted, next_delay_ms
 from coordinator.scheduling.values import Limits
+from verifier.assurance import Assurance, Judgement, Proven, Verdict, judge, restore_assurance
 
 TaskEnded = Callable[[AsyncSession, int, TaskRow], Awaitable[None]]
 """Called in the same transaction with (session, now, task) when a task becomes FAILED, EXPIRED or FROZEN."""
@@ -96,14 +98,22 @@ async def supersede(session: AsyncSession, now: int, task_id: str, reason: str, 
         await move_attempt(session, now, attempt_id, fence, AttemptState.SUPERSEDED, reason=reason)
 
 
-async def assurance_of(session: AsyncSession, task: TaskRow) -> Assurance:
+async def policy_of(session: AsyncSession, task: TaskRow) -> Assurance:
+    """Which proofs the task needs."""
+    version = await session.get_one(ProjectVersionRow, (task.project_id, task.version))
+    return restore_assurance(assurance_form(version.config), task.kinds, task.threshold)
+
+
+async def assurance_of(session: AsyncSession, task: TaskRow) -> Judgement:
     """Judge the task's verified proofs."""
     rows = await session.exec(
-        select(AttemptRow.kind, AttemptRow.output).where(
-            col(AttemptRow.task_id) == task.id, col(AttemptRow.state).in_(PROVEN)
-        )
+        select(AttemptRow.kind, AttemptRow.output, AttemptRow.prover_address, ProverRow.operator)
+        .outerjoin(ProverRow, col(ProverRow.id) == col(AttemptRow.prover_id))
+        .where(col(AttemptRow.task_id) == task.id, col(AttemptRow.state).in_(PROVEN))
+        .order_by(col(AttemptRow.proved_at), col(AttemptRow.id))
     )
-    return judge(task.kinds, task.threshold, [Proven(kind, output) for kind, output in rows])
+    proofs = [Proven(kind, output, prover=prover, operator=named or "") for kind, output, prover, named in rows]
+    return judge(await policy_of(session, task), proofs)
 
 
 async def reach(session: AsyncSession, now: int, task_id: str, ended: TaskEnded) -> None:
@@ -113,7 +123,8 @@ async def reach(session: AsyncSession, now: int, task_id: str, ended: TaskEnded)
         return
     found = await assurance_of(session, task)
     if found.verdict is Verdict.CONFLICT:
-        reason = f"proofs of {', '.join(sorted(found.kinds))} have different outputs"
+        outputs = " and ".join(found.outputs)
+        reason = f"proofs of {', '.join(sorted(found.kinds))} have different outputs: {outputs}"
         await end_task(session, now, task_id, TaskState.FROZEN, ended, reason=reason, code="W3B-3010")
     elif found.verdict is Verdict.SATISFIED and task.state == TaskState.OPEN.value:
         await move_task(
@@ -121,6 +132,7 @@ async def reach(session: AsyncSession, now: int, task_id: str, ended: TaskEnded)
             now,
             task_id,
             TaskState.SATISFIED,
+            reason=stood_in(await policy_of(session, task), found),
             output=found.output,
             public_output=await _public_output(session, task_id, found.output),
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from coordinator.dispatch import snapshot
 from coordinator.dispatch.leases import LeaseBook
 from coordinator.dispatch.rounds import Rounds, Waiting, depth_for
 from coordinator.dispatch.snapshot import LeasedAttempt
+from coordinator.dispatch.waiting_tasks import QUEUE_DEPTH
 from coordinator.scheduling.hedge import Running, hedge_room, hedges
 from coordinator.scheduling.pace import Pace
 from coordinator.scheduling.policy import plan
@@ -46,9 +46,9 @@ class Choice:
         while True:
             history = History(in_flight=in_flight, served_at=self.served_at, failed_by=found.failed_by)
             chosen = plan(now, found.tasks, provers, history, self._limits)
-            if len(chosen) == room or not found.has_more or found.depth == snapshot.QUEUE_DEPTH:
+            if len(chosen) == room or not found.has_more or found.depth == QUEUE_DEPTH:
                 break
-            found = await self._rounds.waiting(now, snapshot.QUEUE_DEPTH)
+            found = await self._rounds.waiting(now, QUEUE_DEPTH)
         taken = {lease.prover_id for lease in chosen}
         left = [prover for prover in provers if prover.id not in taken]
         return chosen + await self._hedges(now, steady, kept, left)

@@ -12,7 +12,8 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, select
 
-from coordinator.dispatch.snapshot import LEASED, PROVEN
+from coordinator.dispatch.snapshot import LEASED, PROVEN, operators_of
+from coordinator.dispatch.version_terms import VersionBook
 from coordinator.ledger.bulk import (
     ATTEMPTS,
     TASKS,
@@ -24,20 +25,22 @@ from coordinator.ledger.bulk import (
     move_tasks,
 )
 from coordinator.ledger.transitions import AttemptState, TaskState
-from coordinator.scheduling.assurance import Proven, Verdict, judge
 from coordinator.scheduling.retry import is_exhausted
 from coordinator.scheduling.values import Limits
+from verifier.assurance import Assurance, Judgement, Proven, Verdict, judge
 
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
 _TASKS = (
-    select(TASKS.c.id, TASKS.c.state, TASKS.c.kinds, TASKS.c.threshold, TASKS.c.attempts_used)
+    select(*(TASKS.c[name] for name in ("id", "state", "project_id", "version", "kinds", "threshold", "attempts_used")))
     .where(TASKS.c.id.in_(_IDS))
     .order_by(TASKS.c.id)
     .with_for_update()
 )
-_PROOF_COLUMNS = ("id", "fence", "task_id", "kind", "output", "public_output")
-_PROOFS = select(*(ATTEMPTS.c[name] for name in _PROOF_COLUMNS)).where(
-    ATTEMPTS.c.task_id.in_(_IDS), ATTEMPTS.c.state.in_(PROVEN)
+_PROOF_COLUMNS = ("id", "fence", "task_id", "kind", "output", "public_output", "prover_id", "prover_address")
+_PROOFS = (
+    select(*(ATTEMPTS.c[name] for name in _PROOF_COLUMNS))
+    .where(ATTEMPTS.c.task_id.in_(_IDS), ATTEMPTS.c.state.in_(PROVEN))
+    .order_by(ATTEMPTS.c.proved_at, ATTEMPTS.c.id)
 )
 _RIVALS = select(*(ATTEMPTS.c[name] for name in ("id", "fence", "task_id", "kind"))).where(
     ATTEMPTS.c.task_id.in_(_IDS), ATTEMPTS.c.state.in_(LEASED)
@@ -54,7 +57,9 @@ class Left:
     """Not satisfied yet, and no attempt is left."""
 
 
-def conclude(connection: Connection, now: int, proven: Sequence[MovedAttempt], limits: Limits) -> Left:
+def conclude(
+    connection: Connection, now: int, proven: Sequence[MovedAttempt], limits: Limits, book: VersionBook
+) -> Left:
     """Move OPEN tasks with proofs enough to SATISFIED, and end the attempts that lost: every leased one of a satisfied
     task, and every leased one of a kind that is proven now."""
     ids = list(dict.fromkeys(each.task_id for each in proven))
@@ -64,19 +69,36 @@ def conclude(connection: Connection, now: int, proven: Sequence[MovedAttempt], l
     conflicting, exhausted = [], []
     for task_id in ids:
         task = tasks[task_id]
-        found = judge(task.kinds, task.threshold, [Proven(row.kind, row.output) for row in proofs[task_id]])
+        policy = book.terms(connection, task.project_id, task.version).policy(task.kinds, task.threshold)
+        found = judge(policy, _as_proven(connection, policy, proofs[task_id]))
         if found.verdict is Verdict.CONFLICT:
             conflicting.append(task_id)
         elif task.state == TaskState.OPEN.value and found.verdict is Verdict.SATISFIED:
             public_output = next(row.public_output for row in proofs[task_id] if row.output == found.output)
             values = {"output": found.output, "public_output": public_output}
-            satisfied.append(TaskMove(task_id, TaskState.SATISFIED, values=values))
+            satisfied.append(TaskMove(task_id, TaskState.SATISFIED, stood_in(policy, found), values=values))
         elif task.state == TaskState.OPEN.value and is_exhausted(task.attempts_used, limits):
             exhausted.append(task_id)
     ended, _ = move_tasks(connection, now, satisfied)
     _end_doubles(connection, now, proven, proofs)
     _end_rivals(connection, now, frozenset(ended), frozenset((each.task_id, each.kind) for each in proven))
     return Left(tuple(conflicting), tuple(exhausted))
+
+
+def stood_in(policy: Assurance, found: Judgement) -> str:
+    """What a task's timeline says of a result that rests on the kind after `else`; empty for any other."""
+    if policy.fallback not in found.kinds:
+        return ""
+    return f"assurance reached; {policy.fallback} stood in, for the deadline was at risk"
+
+
+def _as_proven(connection: Connection, policy: Assurance, rows: Sequence[Any]) -> list[Proven]:
+    """One task's proofs as the judge takes them."""
+    operators = operators_of(connection, [row.prover_id for row in rows]) if policy.independent else {}
+    return [
+        Proven(row.kind, row.output, prover=row.prover_address, operator=operators.get(row.prover_id, ""))
+        for row in rows
+    ]
 
 
 def _tasks(connection: Connection, ids: Sequence[str]) -> dict[str, Any]:

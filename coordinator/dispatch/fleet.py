@@ -150,7 +150,16 @@ class Fleet:
             if record.registration in REGISTERED:
                 depth = depths.get(worker.kind, 1)
                 provers.append(
-                    Prover(worker.id, worker.kind, status, draining, idle_since, held=len(work), depth=depth)
+                    Prover(
+                        worker.id,
+                        worker.kind,
+                        status,
+                        draining,
+                        idle_since,
+                        held=len(work),
+                        depth=depth,
+                        parties=record.parties,
+                    )
                 )
         return provers, changes
 

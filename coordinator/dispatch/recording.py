@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from eth_hash.auto import keccak
@@ -35,6 +35,7 @@ from coordinator.ledger.bulk import (
     move_attempts,
 )
 from coordinator.ledger.one_hop import in_one_hop
+from coordinator.ledger.session_keys import NewSessionKey, add_session_keys
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.transitions import AttemptState
 from coordinator.scheduling.values import Limits
@@ -42,6 +43,7 @@ from provers.protocol import Prepared, Prover, ProvingTask
 from provers.worker import Work
 from verifier.errors import Conflict, NotFound, Unavailable, W3bstreamError
 from verifier.statement import Domain
+from verifier.tee import key_address
 
 log = structlog.get_logger(__name__)
 
@@ -76,6 +78,8 @@ class _Entry:
 
     report: Report
     move: AttemptMove
+    key: NewSessionKey | None = None
+    """The session key that signed the proof, to record with it."""
     is_done: bool = False
 
 
@@ -151,7 +155,12 @@ class Recorder:
             else:
                 await self._late([report])
         moves = await self._moves(current)
-        await self._commit([_Entry(report, move) for (report, _), move in zip(current, moves, strict=True)])
+        entries = []
+        for (report, _), move in zip(current, moves, strict=True):
+            key = self._session_key(report) if move.target is AttemptState.PROVED else None
+            values = {**move.values, "session_key": key.digest} if key is not None else move.values
+            entries.append(_Entry(report, replace(move, values=values), key))
+        await self._commit(entries)
 
     async def _known(self, reports: Sequence[Report]) -> dict[int, _Known]:
         found = {
@@ -238,11 +247,28 @@ class Recorder:
             "public_output": report.proof.public_output,
             "proof": report.proof.proof,
             "seconds": clean_seconds(report.proof.seconds),
+            "session_key": "",
             "stage": "",
             "progress": 1.0,
             "proved_at": self._clock(),
         }
         return AttemptMove(*wanted, AttemptState.PROVED, values=values, source=source)
+
+    def _session_key(self, report: Report) -> NewSessionKey | None:
+        """The key of an accepted proof, whose registration was admitted with it."""
+        registration = report.proof.registration if isinstance(report, Proved) else None
+        if registration is None:
+            return None
+        key = registration.key
+        return NewSessionKey(
+            digest=to_hex(key.digest(self._domain)),
+            kind=registration.kind,
+            program_id=to_hex(key.program_id),
+            prover_address=to_hex(key.prover),
+            address=to_hex(key_address(key.public_key)),
+            expiry=key.expiry,
+            document=registration.to_json(),
+        )
 
     # --- the ledger ---
 
@@ -297,25 +323,25 @@ class Recorder:
                 session, lambda connection: move_attempts(connection, now, [entry.move for entry in batch])
             )
             await self._conclude(session, now, moved)
-            late = [batch[at].report for at in _refused_at(batch, moved, refused)]
-            await in_one_hop(session, lambda connection: _write_late(connection, now, late))
+            late = set(_refused_at(batch, moved, refused))
+            await in_one_hop(session, lambda connection: _write_rest(connection, now, batch, late))
         for entry in batch:
             entry.is_done = True
 
     def _take_proofs(self, connection: Connection, now: int, batch: Sequence[_Entry]) -> None:
         """Take in proofs, all at once. Raises _CloserLookError, and nothing is written."""
         moved, refused = move_attempts(connection, now, [entry.move for entry in batch])
-        left = conclusions.conclude(connection, now, moved, self._limits)
+        left = conclusions.conclude(connection, now, moved, self._limits, self._book)
         if left.conflicting or left.exhausted:
             raise _CloserLookError
-        _write_late(connection, now, [batch[at].report for at in _refused_at(batch, moved, refused)])
+        _write_rest(connection, now, batch, set(_refused_at(batch, moved, refused)))
 
     async def _conclude(self, session: AsyncSession, now: int, moved: Sequence[MovedAttempt]) -> None:
         """What the moves mean for their tasks."""
         proven = [each for each in moved if each.target is AttemptState.PROVED]
         if proven:
             left = await in_one_hop(
-                session, lambda connection: conclusions.conclude(connection, now, proven, self._limits)
+                session, lambda connection: conclusions.conclude(connection, now, proven, self._limits, self._book)
             )
             for task_id in left.conflicting:
                 await attempts.reach(session, now, task_id, self._ended)
@@ -341,6 +367,13 @@ def _refused_at(batch: Sequence[_Entry], moved: Sequence[MovedAttempt], refused:
         else:
             places.append(at)
     return places
+
+
+def _write_rest(connection: Connection, now: int, batch: Sequence[_Entry], late: Collection[int]) -> None:
+    """Record what moved nothing (its places are `late`), and the session keys of what did."""
+    _write_late(connection, now, [batch[at].report for at in sorted(late)])
+    taken = (entry.key for at, entry in enumerate(batch) if at not in late)
+    add_session_keys(connection, now, [key for key in taken if key is not None])
 
 
 def _write_late(connection: Connection, now: int, reports: Sequence[Report]) -> None:

@@ -21,12 +21,13 @@ from coordinator.dispatch.reruns import WaitingRerun, waiting_reruns
 from coordinator.dispatch.snapshot import Accounts, LeasedAttempt, ProverRecord
 from coordinator.dispatch.timekeeping import Leap
 from coordinator.dispatch.version_terms import VersionBook
+from coordinator.dispatch.waiting_tasks import QUEUE_DEPTH, unhedged, waiting_tasks
 from coordinator.ledger.bulk import TASKS, AttemptMove, NewAttempt, add_attempts, move_attempts, set_attempts
 from coordinator.ledger.store import Ledger, get_task, move_attempt
 from coordinator.ledger.transitions import AttemptState, TaskState
-from coordinator.scheduling.assurance import Verdict
 from coordinator.scheduling.values import Lease, Limits, OpenTask
 from provers.protocol import ProvingTask
+from verifier.assurance import Verdict
 from verifier.errors import Conflict, NotFound, W3bstreamError
 from verifier.statement import Domain
 
@@ -40,7 +41,7 @@ WORKED_ON = frozenset({TaskState.RECEIVED, TaskState.OPEN})
 
 @dataclass(frozen=True)
 class Waiting:
-    """What `snapshot.waiting_tasks` found."""
+    """What `waiting_tasks` found."""
 
     tasks: Sequence[OpenTask]
     failed_by: Mapping[str, tuple[str, ...]]
@@ -231,12 +232,16 @@ class Rounds:
         return await self._ledger.read(lambda connection: self._waiting(connection, now, depth))
 
     def _waiting(self, connection: Connection, now: int, depth: int) -> Waiting:
-        return Waiting(*snapshot.waiting_tasks(connection, now, self._limits, self.book, depth), depth)
+        return Waiting(*waiting_tasks(connection, now, self._limits, self.book, depth), depth)
 
     async def hedged(self, tasks: Iterable[str]) -> frozenset[tuple[str, str]]:
-        """(task, kind) of these tasks that have had a hedge."""
+        """(task, kind) of these tasks that have had a hedge, or may have none."""
         asked = sorted(set(tasks))
-        return await self._ledger.read(lambda connection: snapshot.hedged(connection, asked))
+
+        def work(connection: Connection) -> frozenset[tuple[str, str]]:
+            return snapshot.hedged(connection, asked) | unhedged(connection, self.book, asked)
+
+        return await self._ledger.read(work)
 
     async def write(self, now: int, writes: Writes, addresses: Mapping[str, str]) -> Written:
         """Write what a round decided. It does not wait for the disk: leases are promises among processes that end with
@@ -267,11 +272,13 @@ class Rounds:
 
 def depth_for(room: int) -> int:
     """How many tasks of a project version to look at for so many leases."""
-    return min(snapshot.QUEUE_DEPTH, 2 * room + 16)
+    return min(QUEUE_DEPTH, 2 * room + 16)
 
 
 def _attempt(lease: Lease, address: str) -> NewAttempt:
     what = "leased as a second attempt" if lease.is_hedge else "leased"
+    if lease.stands_in:
+        what = f"the deadline is at risk: {lease.kind} stands in, leased"
     return NewAttempt(
         task_id=lease.task_id,
         project_id=lease.project_id,

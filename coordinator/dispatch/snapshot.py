@@ -8,14 +8,13 @@ Statements are built once: to build a small one again costs several times what i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Integer, Select, Table, bindparam, func, or_, select, tuple_
+from sqlalchemy import Connection, Select, Table, bindparam, func, or_, select
 
-from coordinator.dispatch.version_terms import VersionBook
 from coordinator.ledger.bulk import ATTEMPTS, EVENTS, TASKS, chunks
 from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.tables import ProjectRow, ProverRow
@@ -27,11 +26,8 @@ from coordinator.ledger.transitions import (
     TaskState,
 )
 from coordinator.scheduling.retry import counted_losses, is_exhausted
-from coordinator.scheduling.values import Limits, OpenTask
-
-QUEUE_DEPTH = 256
-"""Tasks of one project version that a round looks at, earliest deadline first: enough to fill the provers, few enough
-that ten thousand waiting tasks cost nothing."""
+from coordinator.scheduling.values import Limits
+from verifier.assurance import Proven
 
 LIVE = sorted(LIVE_ATTEMPT_STATES)
 LEASED = sorted(LEASED_ATTEMPT_STATES)
@@ -142,10 +138,17 @@ class ProverRecord:
     trust: str
     node: str
     registration: str
+    address: str = ""
+    operator: str = ""
+
+    @property
+    def parties(self) -> frozenset[str]:
+        """Who stands behind its proofs, in lower case; nobody where it names no operator."""
+        return Proven("", "", prover=self.address, operator=self.operator).parties()
 
 
 _PROVER_RECORDS = select(
-    *(PROVERS.c[name] for name in ("id", "status", "draining", "heartbeat_at", "trust", "node")),
+    *(PROVERS.c[name] for name in ("id", "status", "draining", "heartbeat_at", "trust", "node", "address", "operator")),
     OUTBOX.c.state.label("registration"),
 ).outerjoin(OUTBOX, OUTBOX.c.id == PROVERS.c.register_tx)
 
@@ -155,118 +158,29 @@ def prover_records(connection: Connection) -> dict[str, ProverRecord]:
     rows = connection.execute(_PROVER_RECORDS)
     return {
         row.id: ProverRecord(
-            row.id, row.status, row.draining, row.heartbeat_at, row.trust, row.node, row.registration or ""
+            row.id,
+            row.status,
+            row.draining,
+            row.heartbeat_at,
+            row.trust,
+            row.node,
+            row.registration or "",
+            row.address,
+            row.operator,
         )
         for row in rows
     }
 
 
-def waiting_tasks(
-    connection: Connection, now: int, limits: Limits, book: VersionBook, depth: int = QUEUE_DEPTH
-) -> tuple[list[OpenTask], dict[str, tuple[str, ...]], bool]:
-    """OPEN tasks that are due and have fewer live kinds than they need, and who failed each, the latest last.
-
-    A paused project's tasks wait: the chain would refuse their assignments. At most `depth` of each project version,
-    earliest deadline first: those of one version want the same kinds. The last value says whether there may be more.
-    """
-    rows: list[tuple[Any, Mapping[str, str]]] = []
-    has_more = False
-    for project_id, version in _open_versions(connection):
-        found = _due(connection, now, limits, (project_id, version), depth)
-        has_more |= len(found) == depth
-        programs = book.terms(connection, project_id, version).program_ids if found else {}
-        rows += [(row, programs) for row in found]
-    live, failed_by = _past_attempts(connection, [row.id for row, _ in rows])
-    tasks = [
-        OpenTask(
-            id=row.id,
-            project_id=row.project_id,
-            kinds=tuple(kind for kind in row.kinds if kind in programs),
-            threshold=row.threshold,
-            deadline_at=row.deadline_at,
-            next_attempt_at=row.next_attempt_at,
-            attempts_used=row.attempts_used,
-            live_kinds=frozenset(live.get(row.id, ())),
-            program_ids=programs,
-        )
-        for row, programs in rows
-    ]
-    return tasks, failed_by, has_more
+_OPERATORS = select(PROVERS.c.id, PROVERS.c.operator).where(PROVERS.c.id.in_(bindparam("ids", expanding=True)))
 
 
-_FIRST_VERSION = (
-    select(TASKS.c.project_id, TASKS.c.version, PROJECTS.c.state)
-    .join(PROJECTS, PROJECTS.c.id == TASKS.c.project_id)
-    .where(TASKS.c.state == TaskState.OPEN.value)
-    .order_by(TASKS.c.project_id, TASKS.c.version)
-    .limit(1)
-)
-_NEXT_VERSION = _FIRST_VERSION.where(
-    tuple_(TASKS.c.project_id, TASKS.c.version)
-    > tuple_(bindparam("project_id", type_=Integer), bindparam("version", type_=Integer))
-)
-
-
-def _open_versions(connection: Connection) -> Iterator[tuple[int, int]]:
-    """(project, version) with OPEN tasks whose project is ACTIVE: one look into the index for each."""
-    row = connection.execute(_FIRST_VERSION).first()
-    while row is not None:
-        if row.state == "ACTIVE":
-            yield row.project_id, row.version
-        row = connection.execute(_NEXT_VERSION, {"project_id": row.project_id, "version": row.version}).first()
-
-
-_LIVE_KINDS = (
-    select(func.count(ATTEMPTS.c.kind.distinct()))
-    .where(ATTEMPTS.c.task_id == TASKS.c.id, ATTEMPTS.c.state.in_(LIVE))
-    .correlate(TASKS)
-    .scalar_subquery()
-)
-_DUE_COLUMNS = ("id", "project_id", "kinds", "threshold", "deadline_at", "next_attempt_at", "attempts_used")
-_DUE = (
-    select(*(TASKS.c[name] for name in _DUE_COLUMNS))
-    .where(
-        TASKS.c.state == TaskState.OPEN.value,
-        TASKS.c.project_id == bindparam("project_id"),
-        TASKS.c.version == bindparam("version"),
-        TASKS.c.deadline_at > bindparam("now"),
-        # Further ahead than any backoff: the clock was set back since.
-        or_(TASKS.c.next_attempt_at <= bindparam("now"), TASKS.c.next_attempt_at > bindparam("latest")),
-        TASKS.c.attempts_used < bindparam("cap"),
-        TASKS.c.threshold > _LIVE_KINDS,
-    )
-    .order_by(TASKS.c.deadline_at, TASKS.c.id)
-    .limit(bindparam("depth", type_=Integer))
-)
-
-
-def _due(connection: Connection, now: int, limits: Limits, version: tuple[int, int], depth: int) -> Sequence[Any]:
-    """One version's tasks that may get an attempt now, in the order of the index `ix_task_queue`."""
-    asked = {"project_id": version[0], "version": version[1], "now": now, "depth": depth}
-    limited = {"latest": now + limits.backoff_most_ms, "cap": limits.attempt_cap}
-    return connection.execute(_DUE, {**asked, **limited}).all()
-
-
-_PAST_ATTEMPTS = (
-    select(ATTEMPTS.c.task_id, ATTEMPTS.c.kind, ATTEMPTS.c.prover_id, ATTEMPTS.c.state)
-    .where(ATTEMPTS.c.task_id.in_(bindparam("ids", expanding=True)))
-    .order_by(ATTEMPTS.c.id)
-)
-
-
-def _past_attempts(
-    connection: Connection, ids: Sequence[str]
-) -> tuple[dict[str, set[str]], dict[str, tuple[str, ...]]]:
-    """Live kinds and failed provers of the tasks."""
-    live: dict[str, set[str]] = defaultdict(set)
-    failed: dict[str, list[str]] = defaultdict(list)
-    for some in chunks(ids):
-        for task_id, kind, prover_id, state in connection.execute(_PAST_ATTEMPTS, {"ids": some}):
-            if state in LIVE:
-                live[task_id].add(kind)
-            elif state in LOST:
-                failed[task_id].append(prover_id)
-    return live, {task_id: tuple(provers) for task_id, provers in failed.items()}
+def operators_of(connection: Connection, provers: Sequence[str]) -> dict[str, str]:
+    """The operator of each of these provers as it was registered, by prover id; empty where none was named."""
+    found: dict[str, str] = {}
+    for some in chunks(sorted(set(provers))):
+        found.update((row.id, row.operator) for row in connection.execute(_OPERATORS, {"ids": some}))
+    return found
 
 
 def hedged(connection: Connection, tasks: Sequence[str]) -> frozenset[tuple[str, str]]:

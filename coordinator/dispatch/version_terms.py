@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
 from coordinator.ledger.tables import DeviceRow, ProjectVersionRow
+from verifier.assurance import Assurance, restore_assurance
 from verifier.commitment import CommitmentScheme, scheme
 from verifier.errors import NotFound
 from verifier.reading import Device, KeyType
@@ -29,6 +31,19 @@ class Terms:
     """By kind, 0x hex."""
     device_set: tuple[Device, ...]
     """In the project file's order."""
+    form: Mapping[str, Any] = field(default_factory=dict)
+    """The assurance as it stands in the canonical configuration."""
+    deadline_ms: int = 0
+    """From a window's closing to its task's deadline."""
+
+    @property
+    def risk_ms(self) -> int:
+        """A task's deadline is at risk when no more than this is left of its time: a quarter."""
+        return self.deadline_ms // 4
+
+    def policy(self, kinds: Sequence[str], threshold: int) -> Assurance:
+        """The policy of a task of the version."""
+        return restore_assurance(self.form, kinds, threshold)
 
 
 def from_hex(text: str) -> bytes:
@@ -60,14 +75,26 @@ class VersionBook:
 
 def _read(connection: Connection, project_id: int, version: int) -> Terms:
     row = connection.execute(
-        select(VERSIONS.c.scheme, VERSIONS.c.programs).where(
+        select(VERSIONS.c.scheme, VERSIONS.c.programs, VERSIONS.c.config).where(
             VERSIONS.c.project_id == project_id, VERSIONS.c.version == version
         )
     ).first()
     if row is None:
         raise NotFound("W3B-2003", f"project {project_id} has no version {version}", field="version")
     programs = {str(program["kind"]): str(program["program_id"]) for program in row.programs}
-    return Terms(scheme(row.scheme), programs, read_device_set(connection, project_id, version))
+    return Terms(
+        scheme(row.scheme),
+        programs,
+        read_device_set(connection, project_id, version),
+        assurance_form(row.config),
+        int(row.config.get("deadline_seconds", 0)) * 1000,
+    )
+
+
+def assurance_form(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The assurance of a canonical configuration; empty where it holds none, as that of a demonstration's ledger."""
+    form = config.get("assurance")
+    return form if isinstance(form, Mapping) else {}
 
 
 def read_device_set(connection: Connection, project_id: int, version: int) -> tuple[Device, ...]:

@@ -26,7 +26,12 @@ class InstalledProgram:
         return self.manifest.outputs
 
     def output_of(self, window: Window) -> bytes | None:
-        """The window's public output. Raises InvalidInput (W3B-4021, W3B-1007) for readings that it cannot take."""
+        """The window's public output, or None for a WASM program without a Python module of the same computation.
+
+        Raises InvalidInput (W3B-4021, W3B-1007) for readings that it cannot take.
+        """
+        if not self.manifest.module:
+            return None
         statement = window.statement
         task = ProvingTask(
             domain=window.domain,

@@ -351,6 +351,7 @@ def _attempt_values(now: int, fence: int, attempt: NewAttempt) -> dict[str, Any]
         "stage": "",
         "progress": 0.0,
         "output": "",
+        "session_key": "",
         "seconds": {},
         "code": "",
         "reason": "",

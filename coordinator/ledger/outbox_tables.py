@@ -51,8 +51,8 @@ class OutboxTxRow(SQLModel, table=True):
     fence: int | None = Field(default=None, sa_type=BigInteger)
     """The attempt's fencing token for `settle`: looked at again before the first byte is sent."""
     purpose: str
-    """create_project, publish_version, pause, resume, register_prover, register_key, apply_batch, settle or
-    retry_dapp."""
+    """create_project, publish_version, pause, resume, register_prover, register_key, register_session_key, apply_batch,
+    settle or retry_dapp."""
     ref: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     """What it is about: ids of tasks, attempts, provers, versions."""
     after_tx: int | None = Field(default=None, sa_type=RowId)
@@ -78,6 +78,31 @@ class OutboxTxRow(SQLModel, table=True):
     reason: str = ""
     created_at: int = Field(sa_type=BigInteger)
     updated_at: int = Field(sa_type=BigInteger)
+
+
+class SessionKeyRow(SQLModel, table=True):
+    """A TEE prover's session key: its verifier must have it registered before a proof that it signed is accepted."""
+
+    __tablename__ = "session_key"
+    __table_args__ = (Index("ix_session_key_register_tx", "register_tx"),)
+    digest: str = Field(primary_key=True)
+    """EIP-712 digest of the SessionKey in the installation's domain, 0x hex."""
+    kind: str
+    program_id: str
+    prover_address: str
+    """Who is paid for what it signs."""
+    address: str
+    """What its signatures recover to."""
+    expiry: int = Field(sa_type=BigInteger)
+    """Unix seconds from which on it does not count."""
+    document: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    """The registration with its evidence, as `verifier.attestation.registration.Registration.to_json` has it."""
+    register_tx: int | None = Field(default=None, sa_type=RowId)
+    """Outbox transaction that registers it."""
+    code: str = ""
+    """Why it will never be registered; empty while it may be."""
+    reason: str = ""
+    created_at: int = Field(sa_type=BigInteger)
 
 
 class WebhookEndpointRow(SQLModel, table=True):

@@ -311,6 +311,8 @@ class AttemptRow(SQLModel, table=True):
     output: str = ""
     public_output: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
     proof: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
+    session_key: str = ""
+    """Digest of the session key that signed the proof (`SessionKeyRow`); empty for kinds without one."""
     seconds: dict[str, float] = Field(default_factory=dict, sa_column=_json())
     """Time by stage, as the prover reported it."""
     code: str = ""
@@ -356,6 +358,8 @@ class ProverRow(SQLModel, table=True):
     mirrored_status: str = ""
     """Status that FleetManagement was last sent."""
     register_tx: int | None = Field(default=None, sa_type=RowId)
+    operator: str = ""
+    """Whom its registration named as its operator; empty for nobody."""
     trust: str = ""
     """The kind's trust anchor in words, such as `development key`."""
     created_at: int = Field(sa_type=BigInteger)

@@ -11,11 +11,11 @@ from typing import Any, get_args
 from eth_hash.auto import keccak
 from pydantic import BaseModel, ValidationError
 
-from coordinator.projects.assurance import Assurance, parse_assurance, resolve_assurance
 from coordinator.projects.model import ProgramPart, ProjectModel
 from coordinator.projects.programs import Manifest, installed_programs
 from coordinator.projects.yaml_document import Document, Path, Problem, dotted, read_document, refuse
 from coordinator.webhooks.event import EVENT_TYPES
+from verifier.assurance import Assurance, parse_assurance, resolve_assurance
 from verifier.commitment import SCHEMES
 from verifier.errors import InvalidInput
 from verifier.reading import Device, KeyType, device_id
@@ -81,7 +81,7 @@ def _canonical(model: ProjectModel, devices: Sequence[Device], assurance: Assura
     for part, device in zip(config["devices"], devices, strict=True):
         part["device"] = f"0x{device.device.hex()}"
         part["public_key"] = f"0x{device.public_key.hex()}"
-    config["assurance"] = {"threshold": assurance.threshold, "kinds": sorted(assurance.kinds)}
+    config["assurance"] = assurance.canonical()
     for hook in config["webhooks"]:
         if hook["signing"] == "hmac":  # files from before there was a choice keep their hash
             del hook["signing"]
@@ -193,10 +193,11 @@ def _check_programs(model: ProjectModel, known: Mapping[str, Manifest]) -> Itera
 
 def _check_program(model: ProjectModel, index: int, part: ProgramPart, manifest: Manifest) -> Iterator[Finding]:
     path: Path = ("programs", index)
-    if manifest.kind != part.kind:
+    if not manifest.proves(part.kind):
         yield (
             (*path, "kind"),
-            f"programs[{index}].kind is {part.kind}; the program {part.program} is of kind {manifest.kind}",
+            f"programs[{index}].kind is {part.kind}; the program {part.program} is of kind "
+            f"{' or '.join(manifest.kinds or (manifest.kind,))}",
         )
     if manifest.scheme != model.commitment:
         yield (

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from provers.programs_index import MANIFEST, PROGRAMS
+from provers.programs import PROGRAMS, kinds_of
+from provers.programs_index import MANIFEST
 from verifier.completeness import COMPLETENESS_OUTPUTS, ends_with_completeness
 from verifier.errors import InvalidInput, NotFound
 
@@ -22,7 +23,7 @@ class Manifest:
     name: str
     """Name of its folder."""
     kind: str
-    """Proof kind, such as `zkp.groth16`."""
+    """Proof kind, such as `zkp.groth16`; the first of `kinds` where there are several."""
     capacity: int
     """Readings it can prove at once: the leaves of its readings tree, a power of two."""
     payload: str
@@ -33,6 +34,12 @@ class Manifest:
     """`in-proof` when the proof itself enforces the devices' signatures, else `attested`."""
     key_types: tuple[str, ...] = ()
     """Device keys whose signatures it can check; a circuit whose manifest is silent takes Baby Jubjub alone."""
+    kinds: tuple[str, ...] = ()
+    """Every proof kind of a program that serves several: one WASM program runs on each TEE platform."""
+
+    def proves(self, kind: str) -> bool:
+        """Whether it is a program of that kind."""
+        return kind in (self.kinds or (self.kind,))
 
     def takes_key_type(self, label: str) -> bool:
         """Whether it can check the signatures of such a device."""
@@ -53,8 +60,9 @@ _MANIFEST = TypeAdapter(Manifest)
 def _read(path: Path) -> Manifest:
     try:
         row = tomllib.loads(path.read_text("utf-8"))
-        found = _MANIFEST.validate_python(row)
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        kinds = kinds_of(row)
+        found = _MANIFEST.validate_python(row | {"kind": kinds[0], "kinds": kinds})
+    except (tomllib.TOMLDecodeError, ValueError) as error:  # a ValidationError is a ValueError
         raise InvalidInput("W3B-2005", f"the manifest of program {path.parent.name} is not valid: {error}") from error
     if not ends_with_completeness(row.get("outputs", ())):
         raise InvalidInput(

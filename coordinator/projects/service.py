@@ -19,7 +19,7 @@ from coordinator.webhooks.signatures import BOTH, V1, V1A
 from coordinator.webhooks.ssrf import UrlPolicy
 from verifier import bindings
 from verifier.bindings import Deployment
-from verifier.errors import Conflict, InvalidInput, NotFound
+from verifier.errors import Conflict, InvalidInput, NotFound, Refused
 
 NAME = re.compile(r"[a-z0-9-]{3,64}\Z")
 PAGE = 50
@@ -85,8 +85,10 @@ async def publish_version(
     Parameters: `file` comes from `parse_project_file`; `prepared` holds each of its programs by kind; `webhooks` says
     which endpoint URLs are allowed, `da` where `da.url` may lead. The version is PENDING until the settlement saw its
     transaction mined. Raises NotFound (W3B-2002, W3B-2005), InvalidInput (W3B-2001, W3B-6001) and Refused (W3B-6002,
-    W3B-1013).
+    W3B-1013, W3B-2008).
     """
+    if file.assurance.independent and deployment.generation < bindings.GENERATION:
+        raise Refused("W3B-2008", "the contracts of this chain cannot ask for independent operators", field="assurance")
     check_da_url(file.model.da.url, da)
     project = await get_project(session, project_id)
     before = await _newest(session, project_id)
@@ -126,7 +128,7 @@ async def publish_version(
         dedupe_key=f"publish_version:{project_id}:{version.version}",
         purpose="publish_version",
         to=deployment.registry,
-        data=bindings.publish_version(project_id, _on_chain(file, version, deployment)),
+        data=_publication(project_id, file, version, deployment),
         ref={"project_id": project_id, "version": version.version},
         # Versions only go up on chain, so each waits for the one before it.
         after_tx=standing.publish_tx if standing and standing.publish_tx else project.create_tx,
@@ -166,6 +168,14 @@ def _programs(file: ProjectFile, prepared: Mapping[str, PreparedProgram]) -> lis
             }
         )
     return rows
+
+
+def _publication(project_id: int, file: ProjectFile, version: ProjectVersionRow, deployment: Deployment) -> bytes:
+    """Call data that publishes the version; the call of before where its assurance only counts kinds."""
+    on_chain = _on_chain(file, version, deployment)
+    if not file.assurance.independent:
+        return bindings.publish_version(project_id, on_chain)
+    return bindings.publish_version_with_policy(project_id, on_chain, bindings.Policy(independent=True))
 
 
 def _on_chain(file: ProjectFile, version: ProjectVersionRow, deployment: Deployment) -> bindings.Version:

@@ -1,66 +1,50 @@
-"""Assurance: whether the proofs that a task has are enough, and which kinds are still missing."""
+"""Assurance in time: which kinds of a task may be started now. What proofs amount to is `verifier.assurance`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Verdict(StrEnum):
-    """What the proofs of a task amount to."""
-
-    MISSING = "MISSING"
-    """More kinds must be proven."""
-    SATISFIED = "SATISFIED"
-    """Enough distinct kinds prove one output."""
-    CONFLICT = "CONFLICT"
-    """Two different outputs are proven: at least one proof system is broken, and a person must look."""
+from coordinator.scheduling.values import Limits, OpenTask, Prover
 
 
 @dataclass(frozen=True)
-class Proven:
-    """A proof that was verified."""
+class Live:
+    """What a task has under way or proven."""
 
-    kind: str
-    output: str
-    """keccak256 of the public output, 0x hex."""
+    kinds: frozenset[str] = frozenset()
+    """Kinds with an attempt under way or proven."""
+    parties: frozenset[str] = frozenset()
+    """Who stands behind those, where the task wants independent operators."""
 
-
-@dataclass(frozen=True)
-class Assurance:
-    """The judgement."""
-
-    verdict: Verdict
-    output: str
-    """The one proven output; empty when there is none or more than one."""
-    kinds: frozenset[str]
-    """Allowed kinds that are proven."""
+    def with_lease(self, kind: str, prover: Prover) -> Live:
+        """With one more attempt."""
+        return Live(self.kinds | {kind}, self.parties | prover.parties)
 
 
-def judge(kinds: Sequence[str], threshold: int, proofs: Iterable[Proven]) -> Assurance:
-    """Judge the proofs of a task that wants `threshold` distinct ones of `kinds`.
-
-    A proof of a kind that the project does not allow counts for nothing. Two outputs are a conflict even where one of
-    them alone would reach the threshold. Raises ValueError for a threshold that no set of kinds can reach.
-    """
-    allowed = frozenset(kinds)
-    if not 1 <= threshold <= len(allowed):
-        raise ValueError(f"threshold {threshold} of {len(allowed)} kinds")
-    counted = [proof for proof in proofs if proof.kind in allowed]
-    outputs = {proof.output for proof in counted}
-    proven = frozenset(proof.kind for proof in counted)
-    if len(outputs) > 1:
-        return Assurance(Verdict.CONFLICT, "", proven)
-    output = next(iter(outputs), "")
-    verdict = Verdict.SATISFIED if len(proven) >= threshold else Verdict.MISSING
-    return Assurance(verdict, output, proven)
+def is_at_risk(now: int, task: OpenTask, limits: Limits) -> bool:
+    """Whether the task may miss its deadline or fail with the kinds that it has: the last part of its time has begun,
+    or its last attempt that may be lost."""
+    return now >= task.risk_at or task.attempts_used >= limits.attempt_cap - 1
 
 
-def wanted_kinds(kinds: Sequence[str], threshold: int, live: frozenset[str]) -> tuple[tuple[str, ...], int]:
+def wanted_kinds(now: int, task: OpenTask, live: frozenset[str], limits: Limits) -> tuple[tuple[str, ...], int]:
     """Kinds that may be started now, in the project's order, and how many of them.
 
-    Parameters: `live` holds the kinds that are proven or under way. A kind is never started twice at once.
+    Parameters: `live` holds the kinds that are proven or under way. A kind is never started twice at once. The kind
+    that stands in is started only at risk, and then beside those that are under way: they may come too late.
     """
-    missing = max(0, threshold - len(live.intersection(kinds)))
-    return tuple(kind for kind in dict.fromkeys(kinds) if kind not in live), missing
+    fallback = task.fallback
+    missing = max(0, task.threshold - len(live.intersection(task.kinds)))
+    first = tuple(kind for kind in dict.fromkeys(task.kinds) if kind not in live and kind != fallback)
+    if not fallback or fallback in live or not is_at_risk(now, task, limits):
+        return first, missing
+    owed = task.threshold - len(task.proven_kinds.intersection(task.kinds))
+    return (*first, fallback), max(missing, min(owed, 1))
+
+
+def may_count(task: OpenTask, live: Live, provers: Sequence[Prover]) -> Sequence[Prover]:
+    """The provers whose proofs would count beside what is live: all of them, or those of operators of their own."""
+    if not task.independent:
+        return provers
+    return [prover for prover in provers if prover.parties and not prover.parties & live.parties]

@@ -7,7 +7,9 @@ Rules, in this order:
 3. Among projects the one with the fewest leases goes first, then the one that was served longest ago: ten thousand
    tasks of one project cannot hold back another's only one.
 4. Within a project the earliest deadline goes first.
-5. The prover with the fewest leases takes it, among those the one that was idle longest; one that failed this task
+5. Where the project wants independent operators, nobody who stands behind a proof or an attempt of the task gets
+   another one. The kind that a project names after `else` is given out only when the deadline is at risk.
+6. The prover with the fewest leases takes it, among those the one that was idle longest; one that failed this task
    before only when no other has room.
 """
 
@@ -16,7 +18,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-from coordinator.scheduling.assurance import wanted_kinds
+from coordinator.scheduling.assurance import Live, may_count, wanted_kinds
 from coordinator.scheduling.retry import is_exhausted
 from coordinator.scheduling.values import History, Lease, Limits, OpenTask, Prover
 
@@ -31,7 +33,7 @@ def is_due(now: int, task: OpenTask, limits: Limits) -> bool:
 def choose_prover(
     task_id: str, provers: Sequence[Prover], history: History, given: Mapping[str, int] | None = None
 ) -> Prover:
-    """The best of the provers with room (one or more) of a kind: rule 5. `given` counts leases given just now."""
+    """The best of the provers with room (one or more) of a kind: rule 6. `given` counts leases given just now."""
     failed = history.failed_by.get(task_id, ())
     new = given or {}
 
@@ -54,6 +56,7 @@ def lease_for(now: int, task: OpenTask, prover: Prover, limits: Limits, *, is_he
         deadline_at=deadline,
         program_id=task.program_ids.get(prover.kind, ""),
         is_hedge=is_hedge,
+        stands_in=prover.kind == task.fallback,
     )
 
 
@@ -70,34 +73,39 @@ class _Room:
     def __bool__(self) -> bool:
         return any(self.by_kind.values())
 
-    def take(self, task_id: str, kind: str, history: History) -> Prover:
-        """The best prover of the kind, with one place less."""
-        prover = choose_prover(task_id, self.by_kind[kind], history, self._given)
+    def take(self, task_id: str, provers: Sequence[Prover], history: History) -> Prover:
+        """The best of these provers of one kind, with one place less."""
+        prover = choose_prover(task_id, provers, history, self._given)
         self._given[prover.id] += 1
         if self._given[prover.id] >= prover.room:
-            self.by_kind[kind].remove(prover)
+            self.by_kind[prover.kind].remove(prover)
         return prover
 
 
 class _Queue:
     """One project's due tasks, earliest deadline first."""
 
-    def __init__(self, tasks: Iterable[OpenTask]) -> None:
+    def __init__(self, tasks: Iterable[OpenTask], now: int, limits: Limits) -> None:
         self._tasks = sorted(tasks, key=lambda task: (task.deadline_at, task.id))
-        self._live = {task.id: task.live_kinds for task in self._tasks}
+        self._live = {task.id: Live(task.live_kinds, task.live_parties) for task in self._tasks}
+        self._now = now
+        self._limits = limits
 
-    def next(self, by_kind: Mapping[str, list[Prover]]) -> tuple[OpenTask, str] | None:
-        """The first task with a kind to start, and the kind; the kind counts as live from then on."""
+    def next(self, by_kind: Mapping[str, list[Prover]]) -> tuple[OpenTask, Sequence[Prover]] | None:
+        """The first task with a kind to start, and the provers that may take it; `note` who does."""
         for at, task in enumerate(self._tasks):
-            kinds, missing = wanted_kinds(task.kinds, task.threshold, self._live[task.id])
-            kind = next((kind for kind in kinds if by_kind.get(kind)), None) if missing else None
-            if kind is None:
-                continue
-            self._live[task.id] |= {kind}
-            if missing == 1:
-                del self._tasks[: at + 1]  # those before it cannot start in this round: room only becomes less
-            return task, kind
+            live = self._live[task.id]
+            kinds, missing = wanted_kinds(self._now, task, live.kinds, self._limits)
+            for kind in kinds if missing else ():
+                if provers := may_count(task, live, by_kind.get(kind, ())):
+                    if missing == 1:
+                        del self._tasks[: at + 1]  # those before it cannot start in this round: room only becomes less
+                    return task, provers
         return None
+
+    def note(self, task: OpenTask, prover: Prover) -> None:
+        """The task's kind is live from now on, with whom stands behind the prover."""
+        self._live[task.id] = self._live[task.id].with_lease(prover.kind, prover)
 
 
 def plan(
@@ -109,7 +117,7 @@ def plan(
     for task in tasks:
         if is_due(now, task, limits):
             by_project[task.project_id].append(task)
-    queues = {project: _Queue(due) for project, due in by_project.items()}
+    queues = {project: _Queue(due, now, limits) for project, due in by_project.items()}
     in_flight = {project: history.in_flight.get(project, 0) for project in queues}
     leases: list[Lease] = []
     while queues and room:
@@ -118,7 +126,9 @@ def plan(
         if found is None:
             del queues[project]  # room only becomes less: what cannot start now cannot start later in this round
             continue
-        task, kind = found
+        task, provers_for_it = found
         in_flight[project] += 1
-        leases.append(lease_for(now, task, room.take(task.id, kind, history), limits))
+        prover = room.take(task.id, provers_for_it, history)
+        queues[project].note(task, prover)
+        leases.append(lease_for(now, task, prover, limits))
     return leases

@@ -71,6 +71,16 @@ class OpenTask:
     """Kinds with an attempt under way or proven: they need none now."""
     program_ids: Mapping[str, str] = field(default_factory=dict)
     """The program of each kind, 0x hex."""
+    proven_kinds: frozenset[str] = frozenset()
+    """Kinds with a proof."""
+    fallback: str = ""
+    """The one of `kinds` that is started only when the deadline is at risk; empty for none."""
+    risk_at: int = 0
+    """From then on the deadline is at risk; read only where there is a `fallback`."""
+    independent: bool = False
+    """Whether nobody may stand behind two of its proofs."""
+    live_parties: frozenset[str] = frozenset()
+    """Who stands behind its live attempts, where it is `independent`."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +97,8 @@ class Prover:
     """Leases that it has."""
     depth: int = 1
     """Leases that it may have: more than one where its tasks are tiny."""
+    parties: frozenset[str] = frozenset()
+    """Who stands behind it: its address, its owner's and its operator's; nobody where it names no operator."""
 
     @property
     def room(self) -> int:
@@ -124,3 +136,5 @@ class Lease:
     """What is to be proven, 0x hex."""
     is_hedge: bool = False
     """A second attempt beside one that takes long."""
+    stands_in: bool = False
+    """Of the kind that is started only when the deadline is at risk."""

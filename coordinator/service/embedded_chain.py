@@ -19,6 +19,8 @@ FUNDS_WEI = 10**24
 """What the coordinator's account starts with: a million coins, for fees only."""
 LOOK_SECONDS = 0.5
 PORT_FILE = "port"
+FORKS = ("verifiers", "attestation")
+"""Native verifiers that a new chain has from its first block on (docs/reference/precompiles.md)."""
 
 
 def write_genesis(folder: Path, funded: bytes, delegates: int) -> Path:
@@ -28,7 +30,8 @@ def write_genesis(folder: Path, funded: bytes, delegates: int) -> Path:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     genesis = folder / "genesis.json"
     if not genesis.exists():
-        made = Genesis(chain_id=DEFAULT_CHAIN_ID, alloc={funded: GenesisAccount(balance=FUNDS_WEI)})
+        alloc = {funded: GenesisAccount(balance=FUNDS_WEI)}
+        made = Genesis(chain_id=DEFAULT_CHAIN_ID, alloc=alloc, forks=dict.fromkeys(FORKS, 0))
         if delegates:
             made = with_devnet(made, folder, delegates)
         draft = genesis.with_suffix(".new")

@@ -18,12 +18,15 @@ from coordinator.intake.service import Intake
 from coordinator.intake.stream import DaStream, Published
 from coordinator.jobs.runner import JobRunner
 from coordinator.ledger.store import Ledger
+from coordinator.service.preparation import simulated_anchors
 from coordinator.service.supervision import Supervised
 from coordinator.settings import Settings
 from coordinator.settlement.chain import Chain
 from coordinator.settlement.finality import Finality
 from coordinator.settlement.service import Settlement
+from coordinator.settlement.session_keys import SessionKeyCalls
 from coordinator.settlement.signer import Signer
+from coordinator.settlement.tee_contracts import TeeContracts
 from coordinator.webhooks.backoff import Backoff
 from coordinator.webhooks.event import Site
 from coordinator.webhooks.guarded_client import GuardedClient
@@ -99,7 +102,17 @@ class Loops:
         site = Site(deployment.chain_id, deployment.router, settings.explorer_url.rstrip("/"))
         tell = TaskEvents(site, manifest_outputs)
         receipts = FinalReceipts(rpc_of(chain)) if finality.source == BLS else None
-        self.settlement = Settlement(ledger, chain, signer, deployment, finality=finality, tell=tell, receipts=receipts)
+        self.settlement = Settlement(
+            ledger,
+            chain,
+            signer,
+            deployment,
+            finality=finality,
+            tell=tell,
+            receipts=receipts,
+            operator=settings.operator,
+            session_keys=self._session_keys(chain, signer, deployment),
+        )
         """The sender of transactions."""
         self._parts.start("settlement", self.settlement.run, self.settlement.stop)
         self.intake = Intake(ledger, settings, nats_url)
@@ -109,6 +122,12 @@ class Loops:
         self._parts.start("jobs", jobs.run, jobs.stop)
         self._start_dispatch(deployment, provers, tell)
         self._start_webhooks()
+
+    def _session_keys(self, chain: Chain, signer: Signer, deployment: Deployment) -> SessionKeyCalls:
+        anchors = simulated_anchors(self._settings.home)
+        contracts = TeeContracts(self._ledger, chain, deployment, member=signer.address, anchors=anchors)
+        domain = Domain(deployment.chain_id, deployment.router_bytes())
+        return SessionKeyCalls(contracts, signer, domain, anchors=anchors)
 
     def _start_dispatch(self, deployment: Deployment, provers: Mapping[str, Prover], tell: TaskEvents) -> None:
         kinds = Counter(program.kind for program in installed_programs().values())

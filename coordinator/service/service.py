@@ -35,13 +35,14 @@ from coordinator.service.leading import Leading
 from coordinator.service.logs import configure_logs
 from coordinator.service.loops import IntakeDoor, Loops, Parts, standing_by
 from coordinator.service.notify import tell_systemd
-from coordinator.service.preparation import VERIFIERS, Preparation, ReadyProgram
+from coordinator.service.preparation import Preparation, ReadyProgram, simulated_anchors, wanted_provers
 from coordinator.settings import Settings
+from coordinator.settlement.anchors import refuse_simulated
 from coordinator.settlement.deployment import ensure_deployment
 from coordinator.settlement.finality import Finality, finality_of
 from coordinator.settlement.many_chains import chain_at, problems, rpc_urls
 from coordinator.settlement.signer import KeyFileSigner
-from provers.protocol import installed_provers
+from coordinator.settlement.tee_contracts import TeeContracts
 from verifier.bindings import Deployment
 from verifier.errors import W3bstreamError
 
@@ -111,6 +112,7 @@ class Service:
         # Before anything starts: settings that cannot be served are refused in a moment.
         self._tls = server_credentials(self.settings)
         require_safe(self.settings, tls=self._tls is not None)
+        self._provers = wanted_provers(self.settings)
         for path in locks_of(home, self.settings.ledger):
             self._closing.callback(Lock(path).release)
         # Every process of ours, Ray's workers too, must find the same home.
@@ -122,13 +124,18 @@ class Service:
         self._signer = KeyFileSigner.at(home / "keys" / "coordinator.json")
         await self._start_chain()
         self._nats_url = await self._start_nats()
-        # A kind that no contract verifies settles nothing here: it gets no workers.
-        self._provers = {kind: prover for kind, prover in installed_provers().items() if kind in VERIFIERS}
         self._door = IntakeDoor(Intake(self.ledger, self.settings, self._nats_url, workers=0), lambda: self._loops)
         self._closing.push_async_callback(self._door.close)
         self._parts.start("leading", self._leading.run, self._leading.stop, HAND_OVER_SECONDS)
         self.deployment = await self._deployment()
-        self._preparation = Preparation(self.ledger, self.deployment, self._provers, self._on_preparing)
+        tee = TeeContracts(
+            self.ledger,
+            self._chain,
+            self.deployment,
+            member=self._signer.address,
+            anchors=simulated_anchors(self.settings.home),
+        )
+        self._preparation = Preparation(self.ledger, self.deployment, self._provers, tee, self._on_preparing)
         self._preparing = asyncio.create_task(self._preparation.all(), name="preparation")
         await self._start_api()
         await self._start_explorer()
@@ -188,7 +195,9 @@ class Service:
 
     async def _agree(self, ledger: Ledger) -> Deployment:
         """The ledger's contracts, deployed where they are not yet, which this coordinator's account owns."""
-        deployment = await ensure_deployment(ledger, self._chain, self._signer, finality=self._finality)
+        deployment = await ensure_deployment(
+            ledger, self._chain, self._signer, finality=self._finality, production=self.settings.production
+        )
         await require_account(ledger, deployment.chain_id, self._signer.address)
         return deployment
 
@@ -290,8 +299,13 @@ class Service:
             await self._preparing
 
     async def prepare(self, file: ProjectFile) -> Mapping[str, ReadyProgram]:
-        """A project file's programs by kind, ready and on their way to their on-chain verifiers."""
-        return await self._preparation.of(file)
+        """A project file's programs by kind, ready and on their way to their on-chain verifiers. Raises Refused
+        (W3B-2009) on a production installation for a verifier with a simulated trust anchor."""
+        ready = await self._preparation.of(file)
+        if self.deployment.production:
+            verifiers = {kind: program.verifier for kind, program in ready.items()}
+            await refuse_simulated(self._chain, self._signer.address, verifiers)
+        return ready
 
     async def components(self) -> Sequence[ComponentStatus]:
         """How each part stands now."""

@@ -6,7 +6,10 @@
 | a RECEIVED task of a published version | its part of an `applyBatch` of tasks |
 | an ASSIGNED attempt of a recorded task, its prover there | its part of an `applyBatch` of assignments and statuses |
 | a prover's status that moved, or was not sent for a while | its part of the latter |
-| a PROVED attempt | `settle`, after its assignment is mined |
+| a session key without a registration | `register` of its TEE verifier |
+| a PROVED attempt | `settle`, after its assignment is mined, and its session key's registration where it has one |
+
+A PROVED attempt whose session key will never be registered is REJECTED.
 
 Rules: one round of batches under way at a time, so that windows are recorded in order; one settle under way per task and
 kind. Tasks have a batch of their own, because nothing in it runs out: after a reorg the same bytes are accepted again,
@@ -26,13 +29,14 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, exists, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.outbox_tables import OutboxTxRow, SessionKeyRow
 from coordinator.ledger.outboxes import enqueue_tx
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import AttemptRow, ProjectRow, ProjectVersionRow, ProverRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
-from coordinator.settlement import outbox
+from coordinator.settlement import key_registrations, outbox
 from coordinator.settlement.batches import BatchItem, encode, ref_of
+from coordinator.settlement.key_registrations import SessionKeyCalls
 from coordinator.webhooks.task_events import statement_of
 from verifier import bindings
 from verifier.bindings import Deployment
@@ -66,6 +70,8 @@ class _Found:
     """What a round would enqueue."""
 
     registrations: Mapping[str, Sequence[ProverRow]]
+    orphans: Sequence[tuple[AttemptRow, SessionKeyRow]]
+    """Proofs whose session keys will never be registered."""
     settles: Sequence[tuple[AttemptRow, TaskRow]]
     tasks: Sequence[BatchItem]
     """Items of the batch of tasks."""
@@ -73,14 +79,16 @@ class _Found:
     """Items of the batch of statuses and assignments."""
 
     def __bool__(self) -> bool:
-        return bool(self.registrations or self.settles or self.tasks or self.work)
+        return bool(self.registrations or self.orphans or self.settles or self.tasks or self.work)
 
 
 class Collector:
     """Collects for one deployment; call `round` again and again.
 
     Parameters: `held_projects` are projects to leave alone, with the monotonic time until which (the sender's);
-    `chain_time` gives the newest block's timestamp in seconds, 0 before one is known.
+    `chain_time` gives the newest block's timestamp in seconds, 0 before one is known; `operator` is the address that
+    new provers name as their operator, empty for none; `session_keys` knows the calls that register session keys (None:
+    they wait, and so do their proofs).
     """
 
     def __init__(
@@ -91,21 +99,28 @@ class Collector:
         limits: CollectorLimits | None = None,
         held_projects: Mapping[int, float] | None = None,
         chain_time: Callable[[], int] = lambda: 0,
+        operator: str = "",
+        session_keys: SessionKeyCalls | None = None,
     ) -> None:
         self._ledger = ledger
         self._deployment = deployment
         self._limits = limits or CollectorLimits()
         self._held = held_projects if held_projects is not None else {}
         self._chain_time = chain_time
+        self._operator = operator.lower()
+        self._session_keys = session_keys
         self._mirrored_at = float("-inf")
 
     async def round(self) -> bool:
         """Enqueue what there is; say whether there was anything."""
+        keys = await key_registrations.answers(self._ledger, self._session_keys, _ROUND)
         async with self._ledger.reading() as session:
-            if not await self._look(session):
+            if not keys and not await self._look(session):
                 return False
         async with self._ledger.transaction() as session:
+            await key_registrations.register(session, self._ledger.clock(), keys)
             found = await self._look(session)  # again, under the write lock
+            await key_registrations.reject(session, self._ledger.clock(), found.orphans)
             for address, rows in found.registrations.items():
                 await self._register(session, address, rows)
             for attempt, task in found.settles:
@@ -115,7 +130,7 @@ class Collector:
                     await self._enqueue_batch(session, batch)
         if found.work:
             self._mirrored_at = time.monotonic()
-        return bool(found)
+        return bool(keys or found)
 
     async def _look(self, session: AsyncSession) -> _Found:
         records: list[BatchItem] = []
@@ -126,7 +141,8 @@ class Collector:
             statuses = await self._statuses(session, {row.prover_address.lower() for row in attempts})
             work += [BatchItem("statuses", address, status) for address, status in statuses.items()]
             work += [BatchItem("assignments", row.id or 0) for row in attempts]
-        return _Found(await self._registrations(session), await self._settles(session), records, work)
+        registrations, orphans = await self._registrations(session), await key_registrations.orphans(session, _ROUND)
+        return _Found(registrations, orphans, await self._settles(session), records, work)
 
     # --- provers ---
 
@@ -153,11 +169,11 @@ class Collector:
             dedupe_key=f"register_prover:{address}:{len(count.all()) + 1}",
             purpose="register_prover",
             to=self._deployment.fleet,
-            data=bindings.register_prover(bytes.fromhex(address.removeprefix("0x")), kinds),
+            data=bindings.register_prover(_address(address), kinds, operator=_address(self._operator or "00" * 20)),
             ref={"provers": [row.id for row in rows], "address": address, "kinds": kinds},
         )
         for row in rows:
-            row.register_tx = tx
+            row.register_tx, row.operator = tx, self._operator
             session.add(row)
 
     async def _statuses(self, session: AsyncSession, assigned: set[str]) -> dict[str, str]:
@@ -292,6 +308,7 @@ class Collector:
                 col(AttemptRow.settle_tx).is_(None),
                 col(AttemptRow.assign_tx).is_not(None),
                 col(TaskRow.state).in_((TaskState.OPEN.value, TaskState.SATISFIED.value)),
+                key_registrations.settleable(),
                 ~sent,
             )
             .order_by(col(AttemptRow.id))
@@ -317,3 +334,7 @@ class Collector:
             fence=attempt.fence,
         )
         session.add(attempt)
+
+
+def _address(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))

@@ -23,14 +23,21 @@ from coordinator.ledger.outbox_tables import DeploymentRow, OutboxTxRow
 from coordinator.ledger.outboxes import enqueue_tx
 from coordinator.ledger.store import Ledger
 from coordinator.settlement import outbox
-from coordinator.settlement.chain import Chain
+from coordinator.settlement.chain import Chain, Reverted
 from coordinator.settlement.effects import Effects
 from coordinator.settlement.finality import Finality
 from coordinator.settlement.sender import TxSender
 from coordinator.settlement.sending import SenderLimits
 from coordinator.settlement.signer import Signer
-from verifier.bindings import Deployment, abi_of, bytecode_of, encode_call
-from verifier.bindings.deployment import HEARTBEAT_TIMEOUT
+from verifier.bindings import (
+    Deployment,
+    abi_of,
+    bytecode_of,
+    call_is_production,
+    decode_is_production,
+    encode_call,
+)
+from verifier.bindings.deployment import GENERATION, HEARTBEAT_TIMEOUT
 from verifier.errors import Conflict, Refused, Unavailable
 from verifier.evidence import rlp
 
@@ -56,15 +63,17 @@ async def ensure_deployment(
     *,
     finality: Finality,
     heartbeat_timeout: int = HEARTBEAT_TIMEOUT,
+    production: bool = False,
     limits: SenderLimits | None = None,
 ) -> Deployment:
     """The contracts on this chain, deployed by now.
 
     Parameters: `signer` pays, owns FleetManagement and is its coordinator; `finality` is how the chain's blocks become
-    final; `heartbeat_timeout` is in seconds.
+    final; `heartbeat_timeout` is in seconds; with `production` the Router must refuse simulated trust
+    anchors.
     Raises Conflict when the ledger belongs to another chain or the chain lost the contracts (W3B-5004), or holds unsent
     transactions of another chain (W3B-5011), Refused (W3B-5002) when a step is refused, Unavailable (W3B-5001) when the
-    chain does not answer.
+    chain does not answer, Conflict (W3B-5031) when `production` is wanted of contracts that are not for it.
     """
     chain_id = await chain.chain_id()
     genesis = await chain.block(0)
@@ -77,7 +86,7 @@ async def ensure_deployment(
         for field, contract in STEPS:
             if not await chain.code(getattr(known, field)):
                 raise Conflict("W3B-5004", f"the chain has no code at {contract} {getattr(known, field)}")
-        return known
+        return _for_production(known) if production else known
     deployment = await _Deploying(
         ledger,
         chain,
@@ -85,6 +94,7 @@ async def ensure_deployment(
         chain_id=chain_id,
         finality=finality,
         heartbeat_timeout=heartbeat_timeout,
+        production=production,
         limits=limits,
     ).run()
     async with ledger.transaction() as session:
@@ -96,7 +106,14 @@ async def ensure_deployment(
                 created_at=ledger.clock(),
             )
         )
-    logger.info("deployed", chain_id=chain_id, router=deployment.router)
+    logger.info("deployed", chain_id=chain_id, router=deployment.router, production=deployment.production)
+    return _for_production(deployment) if production else deployment
+
+
+def _for_production(deployment: Deployment) -> Deployment:
+    """The deployment. Raises Conflict (W3B-5031) when its Router takes simulated trust anchors."""
+    if not deployment.production:
+        raise Conflict("W3B-5031", f"the Router {deployment.router} accepts verifiers with simulated trust anchors")
     return deployment
 
 
@@ -137,12 +154,15 @@ class _Deploying:
         chain_id: int,
         finality: Finality,
         heartbeat_timeout: int,
+        production: bool,
         limits: SenderLimits | None,
     ) -> None:
         self._ledger = ledger
+        self._chain = chain
         self._signer = signer
         self._chain_id = chain_id
         self._timeout = heartbeat_timeout
+        self._production = production
         effects = Effects(router="", finality_source=finality.source, tell=_tell_nobody)
         self._sender = TxSender(ledger, chain, signer, effects, chain_id=chain_id, finality=finality, limits=limits)
 
@@ -157,7 +177,17 @@ class _Deploying:
             first = first or row.block_number or 0
         call = encode_call("FleetManagement", "setRouter", made["router"])
         await self._step(_LAST, made["fleet"], lambda: call)
-        return Deployment(chain_id=self._chain_id, block=first, **made)
+        generation, production = await self._router_says(made["router"])
+        return Deployment(chain_id=self._chain_id, block=first, **made, generation=generation, production=production)
+
+    async def _router_says(self, router: str) -> tuple[int, bool]:
+        """Generation of the contracts, and whether they are for production: the chain's word, for a deployment that an
+        earlier release or other settings began goes on with the contracts that it began with."""
+        try:
+            answer = await self._patiently(lambda: self._chain.call(self._signer.address, router, call_is_production()))
+        except Reverted:
+            return 1, False
+        return GENERATION, decode_is_production(answer)
 
     def _creation(self, contract: str, made: Mapping[str, str]) -> bytes:
         """Creation code and constructor arguments, the latter found by their names in the ABI."""
@@ -167,6 +197,7 @@ class _Deploying:
             "coordinator": account,
             "registrar": account,
             "timeout": self._timeout,
+            "production": self._production,
             **made,
         }
         inputs: list[dict[str, Any]] = next(

@@ -25,7 +25,7 @@ from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import move_attempt, move_task
 from coordinator.ledger.tables import AttemptRow, ProjectRow, ProjectVersionRow, ProverRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
-from coordinator.settlement import settled
+from coordinator.settlement import key_registrations, settled
 from coordinator.settlement.batches import BatchItem, release
 from coordinator.settlement.chain import Receipt
 from verifier.bindings import Revert
@@ -96,6 +96,8 @@ class Effects:
                 await self._tell(session, now, task)
         elif row.purpose == "publish_version":
             await _set_version(session, row, "FAILED")
+        elif row.purpose == key_registrations.PURPOSE:
+            await key_registrations.refused(session, row, error)
         elif row.purpose == "apply_batch":
             await release(session, row)
             for task_id in row.ref["tasks"]:

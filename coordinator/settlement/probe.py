@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.outbox_tables import OutboxTxRow
+from coordinator.ledger.outbox_tables import OutboxTxRow, SessionKeyRow
 from coordinator.ledger.tables import AttemptRow, ProjectVersionRow
 from coordinator.settlement.chain import Chain, Receipt, Reverted
 from verifier import bindings
 from verifier.bindings import TaskStatus
 from verifier.bindings.abi import decode_result, event_topic
+from verifier.bindings.tee import call_session_key_of, decode_session_key_of
 from verifier.errors import Unavailable
 
 
@@ -40,8 +41,9 @@ async def task_status(chain: Chain, sender: str, router: str, task_id: str) -> T
 async def is_done(session: AsyncSession, chain: Chain, sender: str, row: OutboxTxRow) -> bool:
     """Whether the effect of a transaction without a receipt of interest is there.
 
-    The errors that bring us here (`verdicts.judge`) settle it but for two, which also hold when somebody else took the
-    project id or published another version: these are compared with the chain.
+    The errors that bring us here (`verdicts.judge`) settle it but for three, which also hold when somebody else took the
+    project id, published another version or used the session key's nonce for another key: these are compared with the
+    chain.
     """
     try:
         if row.purpose == "create_project":
@@ -55,6 +57,11 @@ async def is_done(session: AsyncSession, chain: Chain, sender: str, row: OutboxT
             )
             version = await session.get_one(ProjectVersionRow, (project_id, number))
             return bool(config_hash == _bytes(version.config_hash))
+        if row.purpose == "register_session_key":
+            key = await session.get_one(SessionKeyRow, row.ref["session_key"])
+            parts = (_bytes(each) for each in (key.program_id, key.prover_address, key.address))
+            known = decode_session_key_of(await chain.call(sender, row.to, call_session_key_of(*parts)))
+            return known.expiry > 0 and not known.revoked
     except Reverted:  # no such project or version
         return False
     return True

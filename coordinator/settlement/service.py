@@ -11,6 +11,7 @@ from coordinator.settlement.chain import Chain
 from coordinator.settlement.collector import Collector, CollectorLimits
 from coordinator.settlement.effects import Effects, TaskEvent
 from coordinator.settlement.finality import Finality
+from coordinator.settlement.key_registrations import SessionKeyCalls
 from coordinator.settlement.sender import TxSender
 from coordinator.settlement.sending import ReceiptProofs, SenderLimits
 from coordinator.settlement.signer import Signer
@@ -30,7 +31,8 @@ class Settlement:
 
     Parameters: `finality` is how the chain's blocks become final (`finality.finality_of`, asked once at start); `tell`
     enqueues webhooks (`coordinator.webhooks.task_events.TaskEvents`); `receipts` makes the proofs that they carry, None
-    on a chain whose blocks nobody signs; `poll_seconds` is how often the chain is looked at when the ledger is quiet.
+    on a chain whose blocks nobody signs; `poll_seconds` is how often the chain is looked at when the ledger is quiet;
+    `operator` is the address that new provers name as their operator, the signer's when it is empty.
     """
 
     def __init__(
@@ -46,6 +48,8 @@ class Settlement:
         poll_seconds: float = 0.5,
         sender_limits: SenderLimits | None = None,
         collector_limits: CollectorLimits | None = None,
+        operator: str = "",
+        session_keys: SessionKeyCalls | None = None,
     ) -> None:
         effects = Effects(router=deployment.router, finality_source=finality.source, tell=tell)
         self._ledger = ledger
@@ -66,6 +70,8 @@ class Settlement:
             limits=collector_limits,
             held_projects=self._sender.held_projects,
             chain_time=lambda: self._sender.chain_time,
+            operator=operator or signer.address,
+            session_keys=session_keys,
         )
         self._stopping = asyncio.Event()
         self._failures = 0

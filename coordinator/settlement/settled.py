@@ -62,7 +62,9 @@ async def mined(session: AsyncSession, now: int, row: OutboxTxRow, receipt: Rece
     events = events_about(receipt, router, attempt.task_id)
     await _judge_attempt(session, now, attempt, events)
     if "TaskFrozen" in events:
-        return await _freeze(session, now, attempt.task_id)
+        first, second = (f"0x{events['TaskFrozen'].args[name].hex()}" for name in ("first", "second"))
+        reason = f"two different outputs proven on chain: {first}, then {second}"
+        return await _freeze(session, now, attempt.task_id, reason)
     if "TaskSettled" in events:
         return await _settle(session, now, events, receipt, attempt.task_id)
     return await get_task(session, attempt.task_id)
@@ -140,21 +142,31 @@ async def _settle(session: AsyncSession, now: int, events: dict[str, Event], rec
     )
 
 
-async def _freeze(session: AsyncSession, now: int, task_id: str) -> TaskRow:
+async def _freeze(session: AsyncSession, now: int, task_id: str, reason: str = "") -> TaskRow:
     task = await get_task(session, task_id)
     if TaskState.FROZEN not in TASK_TRANSITIONS[TaskState(task.state)]:
         return task
-    return await move_task(session, now, task_id, TaskState.FROZEN, code=FROZEN)
+    return await move_task(session, now, task_id, TaskState.FROZEN, reason=reason, code=FROZEN)
 
 
 async def refused(session: AsyncSession, now: int, row: OutboxTxRow, error: W3bstreamError) -> TaskRow:
     """PROVED or POSTED → REJECTED; a task that no longer has a live proof of the kind is OPEN again."""
     attempt = await _attempt(session, row)
+    if row.ref.get("error") == "TaskIsFrozen":
+        await _reject(session, now, attempt, error)
+        return await _freeze(session, now, attempt.task_id)
+    return await rejected(session, now, attempt, error)
+
+
+async def _reject(session: AsyncSession, now: int, attempt: AttemptRow, error: W3bstreamError) -> None:
     if attempt.state in (AttemptState.PROVED.value, AttemptState.POSTED.value):
         await _move(session, now, attempt, AttemptState.REJECTED, reason=error.message, code=error.code)
+
+
+async def rejected(session: AsyncSession, now: int, attempt: AttemptRow, error: W3bstreamError) -> TaskRow:
+    """The same for an attempt whose proof the chain will never accept, sent or not."""
+    await _reject(session, now, attempt, error)
     task = await get_task(session, attempt.task_id)
-    if row.ref.get("error") == "TaskIsFrozen":
-        return await _freeze(session, now, task.id)
     if task.state == TaskState.SATISFIED.value and not await _has_live_proof(session, attempt):
         await move_task(session, now, task.id, TaskState.OPEN, code=error.code)
         return await unrecorded(session, now, task.id)

@@ -15,6 +15,7 @@ from eth_account import Account
 
 from coordinator.settlement.chain import Fees
 from provers.installation import write_private
+from verifier import signatures
 from verifier.errors import InvalidInput
 
 
@@ -35,6 +36,9 @@ class Signer(Protocol):
 
     def sign(self, *, chain_id: int, nonce: int, to: str, data: bytes, gas: int, fees: Fees) -> Signed:
         """Sign an EIP-1559 transaction without value; an empty `to` creates a contract."""
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """r ‖ s ‖ v over an EIP-712 digest of 32 bytes."""
 
 
 class KeyFileSigner:
@@ -81,6 +85,10 @@ class KeyFileSigner:
             }
         )
         return Signed(bytes(signed.raw_transaction), "0x" + bytes(signed.hash).hex())
+
+    def sign_digest(self, digest: bytes) -> bytes:
+        """r ‖ s ‖ v over an EIP-712 digest of 32 bytes."""
+        return signatures.sign(digest, bytes(self._account.key))
 
 
 def _create(path: Path) -> None:

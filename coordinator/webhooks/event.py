@@ -52,6 +52,9 @@ class VerifiedProof:
     """Address that is paid, 0x hex."""
     statement_digest: str
     """EIP-712 digest of the Statement, 0x hex."""
+    trust: str
+    """The prover's trust anchor in words: `development key`, or what begins with `SIMULATED` where no hardware stands
+    behind the proof."""
 
 
 @dataclass(frozen=True)

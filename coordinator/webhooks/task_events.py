@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from coordinator.ledger.tables import AttemptRow, ProjectVersionRow, TaskRow
+from coordinator.ledger.tables import AttemptRow, ProjectVersionRow, ProverRow, TaskRow
 from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.webhooks.event import (
     TASK_EXPIRED,
@@ -71,7 +71,8 @@ class TaskEvents:
 
     async def _proofs(self, session: AsyncSession, task: TaskRow) -> list[VerifiedProof]:
         attempts = await session.exec(
-            select(AttemptRow)
+            select(AttemptRow, ProverRow.trust)
+            .outerjoin(ProverRow, col(ProverRow.id) == col(AttemptRow.prover_id))
             .where(AttemptRow.task_id == task.id, AttemptRow.state == AttemptState.VERIFIED.value)
             .order_by(col(AttemptRow.id))
         )
@@ -81,8 +82,9 @@ class TaskEvents:
                 program_id=attempt.program_id,
                 prover=attempt.prover_address,
                 statement_digest="0x" + statement_of(task, attempt).digest(self._domain).hex(),
+                trust=trust or "",
             )
-            for attempt in attempts
+            for attempt, trust in attempts
         ]
 
     async def _outputs(self, session: AsyncSession, task: TaskRow) -> list[str] | None:

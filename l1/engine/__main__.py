@@ -31,7 +31,7 @@ It prints one JSON line {{"rpc": "http://127.0.0.1:...", "geth": ..., "head": ..
 node.json in the data folder. At "rpc" geth's eth_, net_ and web3_ methods answer, and w3b_ methods with the certificates;
 "geth" is geth's own port. SIGTERM stops both. Start it again with the same --data-dir: certificates are checked again,
 and a geth that fell behind gets its blocks from the store.
-Blocks must not call a native precompile (0x...573301): geth has none, and would compute another state.
+Blocks must not call a native precompile (0x...573301 to 04): geth has none, and would compute another state.
 Without --geth the environment variable {VARIABLE} or PATH names geth. See docs/how-to/drive-geth.md.
 """
 

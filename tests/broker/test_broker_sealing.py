@@ -99,10 +99,10 @@ def test_a_private_key_shows_itself_to_nobody() -> None:
 
 
 def test_a_readings_payload_is_bound_to_project_device_and_sequence() -> None:
-    key, device = SealingKey(), bytes([1] * 32)
+    key, device = SealingKey(), bytes([1] * 20)
     sealed = seal(b"21.5", key.public, reading_info(1, device, 7))
     assert key.open(sealed, reading_info(1, device, 7)) == b"21.5"
-    for info in (reading_info(2, device, 7), reading_info(1, bytes([2] * 32), 7), reading_info(1, device, 8)):
+    for info in (reading_info(2, device, 7), reading_info(1, bytes([2] * 20), 7), reading_info(1, device, 8)):
         with pytest.raises(Refused, match="W3B-9121"):
             key.open(sealed, info)
 

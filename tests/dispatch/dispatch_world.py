@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
-from dispatch_provers import ARTIFACT, HashProver, OtherHashProver
+from dispatch_provers import ARTIFACT, HashProver, KeyedProver, OtherHashProver
 from eth_abi.abi import encode as abi_encode
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
@@ -42,7 +42,11 @@ DOMAIN = Domain(4690, b"\x11" * 20)
 KEY = DeviceKey(KeyType.SECP256K1, bytes(31) + b"\x07")
 CAPACITY = 2
 FAST = Limits(lease_ms=1_500, heartbeat_ms=200, attempt_ms=1_000_000, backoff_first_ms=20, backoff_most_ms=100)
-PROVERS: dict[str, type[HashProver]] = {"test.hash": HashProver, "test.other": OtherHashProver}
+PROVERS: dict[str, type[HashProver]] = {
+    "test.hash": HashProver,
+    "test.other": OtherHashProver,
+    "tee.sgx": KeyedProver,
+}
 
 
 class World:
@@ -91,7 +95,7 @@ class World:
     async def create(self) -> None:
         await self.ledger.migrate()
 
-    async def project(self, project_id: int = 1, threshold: int = 1) -> None:
+    async def project(self, project_id: int = 1, threshold: int = 1, config: dict[str, object] | None = None) -> None:
         now = self.ledger.clock()
         root = to_hex(POSEIDON_BN254_V1.device_set_root([KEY.registration()]))
         programs = [
@@ -108,7 +112,7 @@ class World:
                     project_id=project_id,
                     version=1,
                     file="",
-                    config={},
+                    config=config or {},
                     config_hash="0x",
                     device_set_root=root,
                     scheme=POSEIDON_BN254_V1.name,
@@ -239,6 +243,8 @@ class Chain:
         self.ledger = ledger
         self.down = False
         self.refuse = False
+        self.operators: dict[str, str] = {}
+        """Whom a prover's registration names, by prover id."""
 
     async def run(self) -> None:
         while True:
@@ -264,6 +270,7 @@ class Chain:
             for prover_id in provers:
                 prover = await session.get_one(ProverRow, prover_id)
                 prover.register_tx = await self._tx(session, f"register:{prover_id}", "register_prover")
+                prover.operator = self.operators.get(prover_id, "")
                 session.add(prover)
 
     async def _tx(self, session: AsyncSession, key: str, purpose: str) -> int:

@@ -23,7 +23,7 @@ from coordinator.dispatch.identity import load_identity
 from coordinator.dispatch.ray_runtime import SOURCE_ROOT, resource_name, worker_environment, write_token
 from coordinator.dispatch.results import check_proof, clean_seconds
 from coordinator.settings import Settings
-from provers.programs_index import find_program, installed_programs, read_program
+from provers.programs_index import find_program, installed_programs, read_programs
 from provers.protocol import Program, Proof, ProvingTask
 from provers.worker import Outcome, ProverWorker, Work, load_prover
 from verifier.commitment import POSEIDON_BN254_V1
@@ -132,7 +132,7 @@ def test_the_installed_programs_are_found_with_their_kind() -> None:
 def test_a_manifest_without_a_kind_is_refused(tmp_path: Path, manifest: str) -> None:
     (tmp_path / "program.toml").write_text(manifest)
     with pytest.raises(InvalidInput, match="W3B-2005"):
-        read_program(tmp_path)
+        read_programs(tmp_path)
 
 
 def test_a_program_is_found_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,8 @@ def set_up_keys(basetemp: Path) -> Path:
     folder = (basetemp.parent if "PYTEST_XDIST_WORKER" in os.environ else basetemp) / "proving-keys"
     prover = CircomProver(folder)  # its lock makes the others wait
     for program in installed_programs().values():
-        prover.prepare(program, lambda stage, done: None)
+        if program.kind == prover.kind:
+            prover.prepare(program, lambda stage, done: None)
     return folder
 
 

@@ -40,11 +40,18 @@ def temperatures(number: int) -> list[int]:
 
 
 class WeatherProject:
-    """A published project; its devices take turns."""
+    """A published project; its devices take turns.
 
-    def __init__(self, client: Client, name: str, devices: int = 4) -> None:
+    Parameters: `more` are further lines under `programs`, `assurance` what the file says instead of its default.
+    """
+
+    def __init__(
+        self, client: Client, name: str, devices: int = 4, *, more: str = "", assurance: str = "zkp(groth16)"
+    ) -> None:
         self.keys = [DeviceKey.generate(KeyType.BABYJUBJUB) for _ in range(devices)]
-        self.file = example(name, [key.registration(f"station {index}") for index, key in enumerate(self.keys)])
+        file = example(name, [key.registration(f"station {index}") for index, key in enumerate(self.keys)])
+        file = file.replace("    program: temperature_window\n", f"    program: temperature_window\n{more}")
+        self.file = file.replace("\nassurance: zkp(groth16)\n", f"\nassurance: {assurance}\n")
         self.id = client.create_project(name).id
         client.publish_version(self.id, self.file)
         until(

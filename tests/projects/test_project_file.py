@@ -10,12 +10,13 @@ from eth_hash.auto import keccak
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.projects.assurance import parse_assurance, resolve_assurance
 from coordinator.projects.example import example
 from coordinator.projects.file import ProjectFile, parse_project_file
 from coordinator.projects.programs import Manifest, installed_programs, manifest
 from provers.programs_index import PROGRAMS as INSTALLED
+from provers.programs_index import read_programs
 from verifier import babyjubjub
+from verifier.assurance import parse_assurance, resolve_assurance, restore_assurance
 from verifier.commitment import device_set_root
 from verifier.errors import InvalidInput, NotFound
 from verifier.field import R
@@ -121,6 +122,40 @@ def test_every_installed_manifest_is_readable() -> None:
     assert installed_programs()["temperature_window"].kind == "zkp.groth16"
     with pytest.raises(NotFound, match=r"W3B-2005.*nothing_such"):
         manifest("nothing_such")
+
+
+def test_one_wasm_program_serves_every_platform_that_it_names(tmp_path: Path) -> None:
+    text = (INSTALLED / "temperature_window" / "program.toml").read_text()
+    folder = tmp_path / "everywhere"
+    folder.mkdir()
+    (folder / "program.toml").write_text(text.replace('kind = "zkp.groth16"', 'kinds = ["tee.sgx", "tee.nitro"]'))
+    known = installed_programs(tmp_path)
+    listed = "programs:\n  - {kind: tee.sgx, program: everywhere}\n  - {kind: tee.nitro, program: everywhere}"
+    file = parse_project_file(project(programs=listed, assurance="assurance: 2 of [tee.sgx, tee.nitro]"), known)
+    assert [part.kind for part in file.model.programs] == ["tee.sgx", "tee.nitro"]
+    with pytest.raises(InvalidInput, match=r"programs\[0\].kind is tee.cca; .* of kind tee.sgx or tee.nitro"):
+        parse_project_file(project(programs="programs: [{kind: tee.cca, program: everywhere}]"), known)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "kinds = []",
+        'kinds = ["tee.sgx", "tee.sgx"]',
+        'kinds = ["tee.sgx", "zkp.groth16"]',
+        'kinds = "tee.sgx"',
+        "kinds = [1]",
+        'kind = "tee.sgx"\nkinds = ["tee.sgx"]',
+    ],
+)
+def test_kinds_are_different_tee_kinds(tmp_path: Path, line: str) -> None:
+    text = (INSTALLED / "temperature_window" / "program.toml").read_text()
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "program.toml").write_text(text.replace('kind = "zkp.groth16"', line))
+    with pytest.raises(InvalidInput, match="W3B-2005"):
+        installed_programs(tmp_path)
+    with pytest.raises(InvalidInput, match="W3B-2005"):
+        read_programs(tmp_path / "p")
 
 
 @pytest.mark.parametrize(
@@ -308,20 +343,71 @@ def test_a_damaged_file_is_refused_cleanly_or_still_valid(line: int, noise: str)
         ("zkp.groth16", 1, ("zkp.groth16",)),
         ("1 of [zkp.groth16]", 1, ("zkp.groth16",)),
         (" 2 of [zkp, tee.sgx, tee( nitro )] ", 2, ("zkp", "tee.sgx", "tee.nitro")),
+        ("1 of [tee.sev-snp, tee.nvidia-h100]", 1, ("tee.sev-snp", "tee.nvidia-h100")),
     ],
 )
 def test_assurance_syntax(text: str, threshold: int, kinds: tuple[str, ...]) -> None:
     parsed = parse_assurance(text)
-    assert (parsed.threshold, parsed.kinds) == (threshold, kinds)
+    assert (parsed.threshold, parsed.kinds, parsed.fallback, parsed.independent) == (threshold, kinds, "", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "fallback", "independent"),
+    [
+        ("zkp, else tee.nitro", "tee.nitro", False),
+        ("2 of [zkp, tee.sgx],else tee( nitro )", "tee.nitro", False),
+        ("2 of [zkp, tee.sgx]  by  independent operators", "", True),
+        ("2 of [zkp, tee.sgx], else tee.nitro by independent operators", "tee.nitro", True),
+    ],
+)
+def test_assurance_of_more_than_a_number(text: str, fallback: str, independent: bool) -> None:
+    parsed = parse_assurance(text)
+    assert (parsed.fallback, parsed.independent) == (fallback, independent)
+    assert parsed.allowed == (*parsed.kinds, *[fallback] * bool(fallback))
+    assert parse_assurance(str(parsed)) == parsed
+    kinds = [kind if "." in kind else f"{kind}.groth16" for kind in parsed.allowed]
+    resolved = resolve_assurance(parsed, list(reversed(kinds)))
+    assert resolved.allowed == tuple(kinds)
+    assert restore_assurance(resolved.canonical(), kinds, resolved.threshold) == resolved
+
+
+def test_the_hash_of_a_file_from_before_there_was_a_choice_is_the_same() -> None:
+    file = parse_project_file(project(), PROGRAMS)
+    assert file.config_hash.hex() == "8c9c48b32ff60b8ddffdafd373801bc73b682b0bd1df3c00c5ad7825ff218e11"
+    assert file.config["assurance"] == {"threshold": 1, "kinds": ["zkp.groth16"]}
+    for text in ("zkp, else tee.nitro", "2 of [zkp, tee.nitro] by independent operators"):
+        form = resolve_assurance(parse_assurance(text), ["zkp.groth16", "tee.nitro"]).canonical()
+        assert set(form) - {"threshold", "kinds"} in ({"else"}, {"independent"})
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "2 of [zkp]", "0 of [zkp]", "1 of []", "1 of [zkp, zkp]", "zkp(", "zkp()", "1 of zkp", "ZKP", "zkp.a.b"],
+    [
+        *("", "2 of [zkp]", "0 of [zkp]", "1 of []", "1 of [zkp, zkp]", "zkp(", "zkp()", "1 of zkp", "ZKP", "zkp.a.b"),
+        *("zkp, else zkp", "1 of [zkp, tee.sgx], else tee.sgx", "zkp, else", "zkp else tee.nitro", "zkp,else"),
+        *("zkp, else 2 of [tee.sgx, tee.nitro]", "zkp, else tee.sgx, else tee.nitro", "else zkp", ", else zkp"),
+        *("2 of [zkp], else tee.nitro", "zkp by independent operators", "1 of [zkp, tee.sgx] by independent operators"),
+        *(
+            "2 of [zkp, tee.sgx] by independent",
+            "by independent operators",
+            "zkp, else tee.nitro by independent operators",
+        ),
+        *("2 of [zkp, tee.sgx] by independent operators, else tee.nitro", "2 of [zkp, [tee.sgx]]"),
+        *("tee.nitro now, zkp within 1h", f"1 of [{', '.join(f'k{n}' for n in range(17))}]"),
+    ],
 )
 def test_assurance_that_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"kind|asks for"):
         parse_assurance(text)
+
+
+@given(st.text(alphabet="zkpte.sgx12 of[],else()byindptora-_\n", max_size=60))
+def test_any_assurance_is_parsed_or_refused_and_what_is_parsed_reads_back(text: str) -> None:
+    try:
+        parsed = parse_assurance(text)
+    except ValueError:
+        return
+    assert parse_assurance(str(parsed)) == parsed
 
 
 def test_a_family_must_mean_one_program() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -20,7 +20,8 @@ from coordinator.projects.example import example
 from coordinator.projects.file import ProjectFile, parse_project_file
 from coordinator.projects.programs import Manifest
 from coordinator.webhooks.ssrf import UrlPolicy
-from verifier.bindings import Deployment
+from l1.contracts.abi import signature_of, types_of
+from verifier.bindings import Deployment, abi_of
 from verifier.errors import Conflict, InvalidInput, NotFound, Refused
 from verifier.reading import DeviceKey, KeyType
 
@@ -67,7 +68,7 @@ async def publish(ledger: Ledger, project_id: int, file: ProjectFile, **changes:
             NOW,
             project_id,
             file,
-            deployment=DEPLOYMENT,
+            deployment=changes.get("deployment", DEPLOYMENT),
             prepared=prepared,
             webhooks=policy,
             da=changes.get("da", UrlPolicy()),
@@ -214,6 +215,32 @@ async def test_what_cannot_be_published_changes_nothing(ledger: Ledger) -> None:
     with pytest.raises(InvalidInput, match="keeps its stream"):
         await publish(ledger, project_id, parse_project_file(moved, PROGRAMS))
     assert len(await rows(ledger, ProjectVersionRow)) == 1
+
+
+async def test_independent_operators_are_asked_of_contracts_that_know_them(ledger: Ledger) -> None:
+    programs = {
+        name: Manifest(name, kind, 16, "int32", "poseidon-bn254-v1", "in-proof")
+        for name, kind in (("temperature_window", "zkp.groth16"), ("enclave", "tee.sgx"))
+    }
+    lines = example("green-house", [KEYS[0].registration()]).split("\n")
+    at = next(n for n, line in enumerate(lines) if "program: temperature_window" in line)
+    lines.insert(at + 1, "  - {kind: tee.sgx, program: enclave}")
+    text = "\n".join(lines).replace("assurance: zkp(groth16)", "assurance: 2 of [zkp, tee] by independent operators")
+    file = parse_project_file(text, programs)
+    project_id = await create(ledger)
+    prepared = {"zkp.groth16": Prepared(), "tee.sgx": Prepared(program_id=bytes([7] * 32))}
+    with pytest.raises(Refused, match="W3B-2008"):
+        await publish(ledger, project_id, file, prepared=prepared)
+    assert await rows(ledger, ProjectVersionRow) == []
+    deployment = replace(DEPLOYMENT, generation=2)
+    version = await publish(ledger, project_id, file, prepared=prepared, deployment=deployment)
+    assert version.config["assurance"] == {"threshold": 2, "kinds": ["tee.sgx", "zkp.groth16"], "independent": True}
+    tx = (await rows(ledger, OutboxTxRow))[-1]
+    entry = next(each for each in abi_of("ProjectRegistry") if each.get("name") == "publishVersionWithPolicy")
+    assert tx.data[:4] == keccak(signature_of(entry))[:4]
+    number, on_chain, policy = decode(types_of(entry["inputs"]), tx.data[4:])
+    assert (number, on_chain[7], [each[0] for each in on_chain[8]]) == (project_id, 2, ["zkp.groth16", "tee.sgx"])
+    assert policy == (True,)
 
 
 async def test_pause_and_resume_are_mined_in_their_order(ledger: Ledger) -> None:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.scheduling.assurance import Proven, Verdict, judge, wanted_kinds
+from coordinator.scheduling.assurance import is_at_risk, wanted_kinds
 from coordinator.scheduling.retry import is_exhausted, next_delay_ms
 from coordinator.scheduling.status import is_heard, prover_status, renewed_until
-from coordinator.scheduling.values import Limits, ProverStatus
+from coordinator.scheduling.values import Limits, OpenTask, ProverStatus
+from verifier.assurance import Assurance, Proven, Verdict, judge
 
 LIMITS = Limits()
 KINDS = ("zkp.groth16", "tee.sgx", "test.hash")
@@ -48,9 +49,9 @@ def test_satisfied_means_one_output_and_enough_distinct_allowed_kinds(
 ) -> None:
     if threshold > len(kinds):
         with pytest.raises(ValueError, match="threshold"):
-            judge(kinds, threshold, proofs)
+            judge(Assurance(threshold, tuple(kinds)), proofs)
         return
-    found = judge(kinds, threshold, proofs)
+    found = judge(Assurance(threshold, tuple(kinds)), proofs)
     counted = [proof for proof in proofs if proof.kind in kinds]
     outputs = {proof.output for proof in counted}
     if len(outputs) > 1:
@@ -65,18 +66,53 @@ def test_satisfied_means_one_output_and_enough_distinct_allowed_kinds(
 
 def test_a_second_proof_of_one_kind_counts_once() -> None:
     twice = [Proven(KINDS[0], "0xaa"), Proven(KINDS[0], "0xaa")]
-    assert judge(KINDS, 2, twice).verdict is Verdict.MISSING
+    assert judge(Assurance(2, KINDS), twice).verdict is Verdict.MISSING
 
 
 def test_a_kind_that_the_project_does_not_allow_neither_satisfies_nor_freezes() -> None:
-    assert judge(KINDS[:1], 1, [Proven("other", "0xbb")]).verdict is Verdict.MISSING
-    assert judge(KINDS[:1], 1, [Proven(KINDS[0], "0xaa"), Proven("other", "0xbb")]).verdict is Verdict.SATISFIED
+    one = Assurance(1, KINDS[:1])
+    assert judge(one, [Proven("other", "0xbb")]).verdict is Verdict.MISSING
+    assert judge(one, [Proven(KINDS[0], "0xaa"), Proven("other", "0xbb")]).verdict is Verdict.SATISFIED
 
 
 def test_an_unknown_kind_under_way_does_not_count_against_what_is_missing() -> None:
-    assert wanted_kinds(KINDS, 2, frozenset({"other"})) == (KINDS, 2)
-    assert wanted_kinds(KINDS, 2, frozenset({KINDS[0]})) == (KINDS[1:], 1)
-    assert wanted_kinds(KINDS, 1, frozenset({KINDS[0]})) == (KINDS[1:], 0)
+    two, one = (OpenTask("t", 1, KINDS, threshold, NOW + 1000) for threshold in (2, 1))
+    assert wanted_kinds(NOW, two, frozenset({"other"}), LIMITS) == (KINDS, 2)
+    assert wanted_kinds(NOW, two, frozenset({KINDS[0]}), LIMITS) == (KINDS[1:], 1)
+    assert wanted_kinds(NOW, one, frozenset({KINDS[0]}), LIMITS) == (KINDS[1:], 0)
+
+
+def with_fallback(threshold: int, *, used: int = 0, proven: frozenset[str] = frozenset()) -> OpenTask:
+    """A task whose last kind stands in when the deadline is at risk, a second from now."""
+    return OpenTask(
+        "t",
+        1,
+        KINDS,
+        threshold,
+        NOW + 4000,
+        attempts_used=used,
+        proven_kinds=proven,
+        fallback=KINDS[2],
+        risk_at=NOW + 1000,
+    )
+
+
+def test_the_kind_after_else_waits_until_the_deadline_is_at_risk() -> None:
+    task, first = with_fallback(1), frozenset(KINDS[:1])
+    assert wanted_kinds(NOW + 999, task, frozenset(), LIMITS) == (KINDS[:2], 1)
+    assert wanted_kinds(NOW + 999, task, first, LIMITS) == (KINDS[1:2], 0)
+    assert wanted_kinds(NOW + 1000, task, frozenset(), LIMITS) == (KINDS, 1), "the others still come first"
+    assert wanted_kinds(NOW + 1000, task, first, LIMITS)[1] == 1, "beside the one that may come too late"
+    assert wanted_kinds(NOW + 1000, task, frozenset(KINDS[::2]), LIMITS) == (KINDS[1:2], 0), "once"
+    last = with_fallback(1, used=LIMITS.attempt_cap - 1)
+    assert is_at_risk(NOW, last, LIMITS), "its last attempt"
+    assert wanted_kinds(NOW, last, first, LIMITS)[1] == 1
+
+
+def test_nothing_stands_in_for_what_is_proven() -> None:
+    both = frozenset(KINDS[:2])
+    assert wanted_kinds(NOW + 2000, with_fallback(2, proven=both), both, LIMITS)[1] == 0
+    assert wanted_kinds(NOW + 2000, with_fallback(2, proven=frozenset(KINDS[:1])), both, LIMITS) == (KINDS[2:], 1)
 
 
 @given(st.integers(0, 20_000), st.booleans(), st.booleans(), st.booleans())

@@ -135,6 +135,9 @@ async def test_two_different_outputs_freeze_the_task(
     await world.prove(second, OTHER_WORDS)
     row = await world.until_task(settlement, task, "FROZEN")
     assert row.code == "W3B-5007"
+    outputs = [(await world.attempt(each)).output for each in (first, second)]
+    assert row.reason == f"two different outputs proven on chain: {outputs[0]}, then {outputs[1]}"
+    assert outputs[0] != outputs[1]
     assert (await world.attempt(second)).state == "REJECTED"
     async with world.ledger.reading() as session:
         (message,) = (await session.exec(select(WebhookMessageRow))).all()

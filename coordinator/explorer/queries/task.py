@@ -176,13 +176,21 @@ def statement_digest(task: TaskRow, attempt: AttemptRow, domain: Domain) -> str:
     return "0x" + statement.digest(domain).hex()
 
 
-def attempt_line(task: TaskRow, row: AttemptRow, domain: Domain) -> dict[str, Any]:
-    """An attempt as pages show it; the proof by its length only."""
+def attempt_line(task: TaskRow, row: AttemptRow, domain: Domain, trust: str) -> dict[str, Any]:
+    """An attempt as pages show it; the proof by its length only, and its prover's `trust` anchor in words."""
     return {
         **row.model_dump(exclude={"proof", "public_output", "task_id"}),
         "proof_bytes": len(row.proof or b""),
         "statement": statement_digest(task, row, domain) if row.output else "",
+        "trust": trust,
     }
+
+
+async def trust_of(session: AsyncSession, attempts: Sequence[AttemptRow]) -> dict[str, str]:
+    """The trust anchors of the attempts' provers, in words, by the provers' ids."""
+    ids = {each.prover_id for each in attempts}
+    rows = await session.exec(select(ProverRow.id, ProverRow.trust).where(col(ProverRow.id).in_(ids)))
+    return dict(rows.all())
 
 
 def decoded(outputs: Sequence[str] | None, task: TaskRow) -> list[dict[str, str]]:
@@ -276,6 +284,7 @@ async def detail(
         select(RerunRow).where(RerunRow.task_id == task.id).order_by(col(RerunRow.id).desc()).limit(20)
     )
     names = await project_names(session, [task.project_id])
+    trust = await trust_of(session, attempts)
     data = {
         "task": {
             **task.model_dump(exclude={"public_output", "record_tx", "next_fence", "next_attempt_at", "trace"}),
@@ -285,7 +294,7 @@ async def detail(
         "result": decoded(outputs, task),
         "stages": stage_rows(now, task, attempts, events),
         "assurance": _assurance(task, attempts),
-        "attempts": [attempt_line(task, each, domain) for each in attempts],
+        "attempts": [attempt_line(task, each, domain, trust.get(each.prover_id, "")) for each in attempts],
         "transactions": lines,
         "cost": _cost(lines),
         "timeline": [each.model_dump(exclude={"task_id", "project_id"}) for each in events],

@@ -270,6 +270,7 @@ class Attempt(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     HEDGE_FIELD_NUMBER: _builtins.int
+    TRUST_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     kind: _builtins.str
     prover_id: _builtins.str
@@ -288,6 +289,8 @@ class Attempt(_message.Message):
     proof: _builtins.bytes
     hedge: _builtins.bool
     """A second attempt, made because the first took longer than p95."""
+    trust: _builtins.str
+    """Trust anchor of its prover in words: "development key", or what begins with "SIMULATED" where no hardware stands behind it."""
     @_builtins.property
     def seconds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """Time by stage, in seconds."""
@@ -315,10 +318,11 @@ class Attempt(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         hedge: _builtins.bool = ...,
+        trust: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "fence", b"fence", "hedge", b"hedge", "id", b"id", "kind", b"kind", "program_id", b"program_id", "progress", b"progress", "proof", b"proof", "prover_address", b"prover_address", "prover_id", b"prover_id", "reason", b"reason", "seconds", b"seconds", "stage", b"stage", "state", b"state", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "created_at", b"created_at", "fence", b"fence", "hedge", b"hedge", "id", b"id", "kind", b"kind", "program_id", b"program_id", "progress", b"progress", "proof", b"proof", "prover_address", b"prover_address", "prover_id", b"prover_id", "reason", b"reason", "seconds", b"seconds", "stage", b"stage", "state", b"state", "trust", b"trust", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
