@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from verifier.attestation.registration import Registration, appraise_registration
 
 from coordinator.broker.journal import Entry, Journal
 from coordinator.broker.vault import Secret, Vault, no_secret
 from verifier.attestation import passport
 from verifier.attestation.anchors import TrustAnchors
 from verifier.attestation.policy import AppraisalPolicy
+from verifier.attestation.registration import Registration, appraise_registration
 from verifier.attestation.sealing import seal
 from verifier.attestation.secret_request import SecretRequest
 from verifier.errors import Refused, W3bstreamError
