@@ -15,18 +15,44 @@ settings.register_profile("shared-machine", deadline=None, print_blob=True)
 settings.load_profile("shared-machine")
 
 
+IN_TURN = ("api", "intake", "observability", "projects", "webhooks")
+"""Rooms above the ledger, where the databases differ by nothing but what tests/ledger and tests/dispatch run on both."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--ledger sqlite` runs what is run on each kind of database on one only."""
-    parser.addoption("--ledger", choices=("both", *KINDS), default="both", help="databases to test on")
+    words = "databases to test on; spread, the default, takes them in turn where a second one shows nothing new"
+    parser.addoption("--ledger", choices=("spread", "both", *KINDS), default="spread", help=words)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what `--ledger` leaves out."""
-    wanted = config.getoption("--ledger")
-    if wanted != "both":
-        left_out = [item for item in items if _kind(item) not in (None, wanted)]
-        items[:] = [item for item in items if _kind(item) in (None, wanted)]
-        config.hook.pytest_deselected(items=left_out)
+    option = config.getoption("--ledger")
+    turns = _turns(items) if option == "spread" else {}
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        kind = _kind(item)
+        wanted = option if option in KINDS else turns.get(item.nodeid, kind)
+        (kept if kind in (None, wanted) else left_out).append(item)
+    items[:] = kept
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _turns(items: list[pytest.Item]) -> dict[str, str]:
+    """The one database of each test that needs only one: with a chain beside it, anvil goes with SQLite and our own
+    chain with PostgreSQL; in the rooms of `IN_TURN` every second test has the other."""
+    found: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    for item in items:
+        if (kind := _kind(item)) is None:
+            continue
+        chain = item.callspec.params.get("node")  # type: ignore[attr-defined]
+        if chain is not None:
+            found[item.nodeid] = KINDS[chain != "anvil"]
+        elif item.path.parent.name in IN_TURN:
+            found[item.nodeid] = KINDS[seen.setdefault(item.nodeid.replace(kind, ""), len(seen)) % 2]
+    return found
 
 
 def _kind(item: pytest.Item) -> str | None:

@@ -23,6 +23,9 @@ from verifier.errors import Unavailable
 
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
 """Proofs and tasks are kilobytes; Ray's own default would take a third of the memory."""
+NO_SPARES = {"RAY_enable_worker_prestart": "0", "RAY_prestart_worker_first_driver": "0"}
+"""Ray starts a Python process for every core in advance, which nobody could use: our workers have environments of their
+own."""
 NAMESPACE = "w3bstream"
 SOURCE_ROOT = Path(__file__).resolve().parents[2]
 """Where the packages `provers` and `verifier` are imported from."""
@@ -48,7 +51,7 @@ def prepare_environment(home: Path, *, local: bool) -> None:
     if local:
         token = home / "ray" / "auth_token"
         write_token(token)
-        wanted |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
+        wanted |= NO_SPARES | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         os.environ.pop("RAY_AUTH_TOKEN", None)
     if local and "ray" in sys.modules and any(os.environ.get(name) != value for name, value in LOOPBACK_RAY.items()):
         raise Unavailable("W3B-8002", "Ray was imported before its loopback settings were made")

@@ -10,6 +10,7 @@ from api_live import DEVICES, Live, project_rows, reading
 from sqlmodel import select
 
 from coordinator.ledger.tables import ProjectRow
+from tests.patience import PATIENCE
 from verifier.errors import InvalidInput, NotFound, Unavailable
 from verifier.reading import DeviceKey, KeyType
 from w3bstream.v1 import ingest_pb2
@@ -17,7 +18,7 @@ from w3bstream.v1 import ingest_pb2
 
 def wait_for_intake(live: Live, accepted: int) -> ingest_pb2.IntakeStatus:
     with live.client() as client:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 20 * PATIENCE
         while (status := client.get_intake(1)).accepted < accepted and time.monotonic() < deadline:
             time.sleep(0.05)
     assert status.accepted == accepted

@@ -65,7 +65,7 @@ def test_abi() -> dict[str, dict[str, Any]]:
     """The test contracts, compiled with the real interfaces."""
     sources = {path.name: path.read_text() for path in SOLIDITY.glob("*.sol")}
     sources |= {path.name: path.read_text() for path in SOURCES.glob("*.sol")}
-    _, contracts = compile_sources(with_imports(sources))
+    _, contracts = compile_sources(with_imports(sources), only="TestContracts.sol")
     return contracts["TestContracts.sol"]
 
 

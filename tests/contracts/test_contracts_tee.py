@@ -400,7 +400,7 @@ def test_an_adapter_cannot_re_enter(world: World) -> None:
     needed = ("tee/IAttestation.sol", "tee/ITeeVerifier.sol", "ITrustAnchor.sol", "IVerifier.sol", "Types.sol")
     sources = {name: (SOURCES / name).read_text() for name in needed}
     sources["TestAttestation.sol"] = (Path(__file__).parent / "solidity/tee/TestAttestation.sol").read_text()
-    _, contracts = compile_sources(sources)
+    _, contracts = compile_sources(sources, only="TestAttestation.sol")
     built = contracts["TestAttestation.sol"]["ReentrantAttestation"]
     chain = world.chain
     code = bytes.fromhex(built["evm"]["bytecode"]["object"])

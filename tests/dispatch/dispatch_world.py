@@ -33,6 +33,7 @@ from coordinator.ledger.tables import (
 from coordinator.scheduling.values import Limits
 from coordinator.settings import Settings
 from provers.protocol import Program, Prover
+from tests.patience import PATIENCE
 from verifier.commitment import POSEIDON_BN254_V1
 from verifier.completeness import Completeness
 from verifier.reading import DeviceKey, KeyType
@@ -223,7 +224,7 @@ class World:
 
     async def until(self, holds: Callable[[], Awaitable[object]], seconds: float = 20.0) -> None:
         """Wait until `holds` is true; fails after `seconds`."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds * PATIENCE):
             while not await holds():
                 await asyncio.sleep(0.02)
 

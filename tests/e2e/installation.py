@@ -22,6 +22,7 @@ from web3.contract import Contract
 from coordinator.api.client import Client
 from provers.programs_index import installed_programs
 from provers.zkp.circom import CircomProver
+from tests.patience import PATIENCE
 from verifier.bindings import abi_of
 from w3bstream.v1 import task_pb2
 
@@ -41,7 +42,7 @@ FINAL = task_pb2.TASK_STATE_FINAL
 
 def until(holds: Callable[[], Any], seconds: float, what: str, every: float = 0.1) -> Any:
     """Wait until `holds()` is true, and return what it returned."""
-    ends = time.monotonic() + seconds
+    ends = time.monotonic() + seconds * PATIENCE
     while not (found := holds()):
         assert time.monotonic() < ends, f"not within {seconds:g} s: {what}"
         time.sleep(every)
@@ -72,8 +73,8 @@ def with_keys(home: Path, keys: Path) -> Path:
 def clean_environment(home: Path, settings: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without what other tests may have set for Ray or the service."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("W3BSTREAM_", "RAY_"))}
-    # Proofs that last long enough to be disturbed, and a chain that leaves the machine to them.
-    own = {"PROVER_TABLE_MIB": "0", "CHAIN_DELEGATES": "4"} | dict(settings)
+    # A start that takes little of the machine: one worker, and few delegates.
+    own = {"PROVERS": "1", "CHAIN_DELEGATES": "4"} | dict(settings)
     return kept | {"W3BSTREAM_HOME": str(home)} | {f"W3BSTREAM_{name}": value for name, value in own.items()}
 
 
@@ -142,7 +143,7 @@ class Installation:
         children = self.process.children(recursive=True)
         self._process.terminate()
         try:
-            status = self._process.wait(STOP_SECONDS)
+            status = self._process.wait(STOP_SECONDS * PATIENCE)
         except subprocess.TimeoutExpired:
             self.kill()
             raise
@@ -160,14 +161,11 @@ class Installation:
         """SIGKILL to the service alone; require that its child processes end by themselves, those of `LINGERING` in
         their own time."""
         assert self._process is not None
-        children = {each: each.cmdline()[:1] for each in self.process.children(recursive=True)}
+        children = self.process.children(recursive=True)
         self._process.send_signal(signal.SIGKILL)
         self._process.wait()
-        lingering = [each for each, name in children.items() if name and name[0] in LINGERING]
-        _, alive = psutil.wait_procs([each for each in children if each not in lingering], timeout=PART_SECONDS)
-        lingering += [each for each in alive if self._is_helper(each)]  # it took its name after the look above
-        self._lingering += lingering
-        self._require_gone([each for each in alive if each not in lingering], 0)
+        until(lambda: all(map(self._is_helper, self._running(children))), PART_SECONDS, "the children of it end")
+        self._lingering += self._running(children)
 
     @staticmethod
     def _is_helper(process: psutil.Process) -> bool:
@@ -177,9 +175,18 @@ class Installation:
             return False
 
     @staticmethod
-    def _require_gone(processes: list[psutil.Process], seconds: float) -> None:
-        _, alive = psutil.wait_procs(processes, timeout=seconds)
-        left = [each.cmdline()[:3] for each in alive if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    def _running(processes: list[psutil.Process]) -> list[psutil.Process]:
+        """Those that have not ended."""
+        found = []
+        for each in processes:
+            with suppress(psutil.NoSuchProcess):
+                if each.is_running() and each.status() != psutil.STATUS_ZOMBIE:
+                    found.append(each)
+        return found
+
+    def _require_gone(self, processes: list[psutil.Process], seconds: float) -> None:
+        psutil.wait_procs(processes, timeout=seconds * PATIENCE)
+        left = [each.cmdline()[:3] for each in self._running(processes)]
         assert not left, f"still running: {left}"
 
     def client(self) -> Client:
@@ -201,7 +208,12 @@ class Installation:
     def run_command(self, *arguments: str) -> str:
         """Run `w3bstream` as a user of this machine, require success, and return what it printed."""
         ran = subprocess.run(
-            [str(COMMAND), *arguments], env=self._environment, capture_output=True, text=True, timeout=60, check=False
+            [str(COMMAND), *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=60 * PATIENCE,
+            check=False,
         )
         assert ran.returncode == 0, f"{arguments}: {ran.stdout}{ran.stderr}"
         return ran.stdout

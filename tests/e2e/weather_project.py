@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from coordinator.api.client import Client
 from coordinator.projects.example import example
 from tests.e2e.installation import FINAL, ChainView, Installation, until
+from tests.patience import PATIENCE
 from verifier.reading import DeviceKey, KeyType
 from w3bstream.v1 import project_pb2, task_pb2
 
@@ -76,7 +77,7 @@ class WeatherProject:
 def wait_final(client: Client, project_id: int, number: int, seconds: float = 180.0) -> list[task_pb2.Task]:
     """Wait until the project has `number` tasks that all ended, require that all are FINAL; returns them, oldest
     first."""
-    ends = time.monotonic() + seconds
+    ends = time.monotonic() + seconds * PATIENCE
     while True:
         tasks = sorted(client.tasks(project_id=project_id), key=lambda task: task.window_start)
         if len(tasks) >= number and all(task.state in ENDED for task in tasks):

@@ -18,6 +18,7 @@ from provers.programs.temperature_window import OUTPUTS, circuit_inputs, compute
 from provers.protocol import Prepared, Program, Proof, Prover, ProvingTask, prover_for
 from provers.zkp.circom import CircomProver
 from provers.zkp.keys import DEVELOPMENT_LABEL
+from tests.e2e.installation import set_up_keys, with_keys
 from tests.groth16.window import DOMAIN, PROJECT, PROVER, VERSION, window_task
 from verifier.commitment import readings_root
 from verifier.errors import InvalidInput, Refused, W3bstreamError
@@ -40,8 +41,9 @@ def quiet(stage: str, fraction: float) -> None:
 
 @pytest.fixture(scope="session")
 def prover(tmp_path_factory: pytest.TempPathFactory) -> CircomProver:
-    """A prover with a fresh home."""
-    return CircomProver(tmp_path_factory.mktemp("home"))
+    """A prover with a home of its own, the keys of this test run, and tables as in service."""
+    keys = set_up_keys(tmp_path_factory.getbasetemp())
+    return CircomProver(with_keys(tmp_path_factory.mktemp("groth16") / "home", keys), table_mib=96)
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from typing import Any
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import DeviceRow, ProjectRow, ProjectVersionRow
 from coordinator.projects.programs import Manifest
+from tests.patience import PATIENCE
 from verifier.commitment import POSEIDON_BN254_V1
 from verifier.reading import DeviceKey, KeyType, Reading
 
@@ -28,7 +29,7 @@ def reading(sequence: int, device: int = 0, project: int = 1, value: int = 7) ->
 
 async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 20.0) -> Any:
     """Wait for a truthy result; fail when none comes."""
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(seconds * PATIENCE):
         while not (found := await condition()):
             await asyncio.sleep(0.02)
         return found

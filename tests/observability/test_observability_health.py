@@ -33,6 +33,7 @@ from coordinator.settlement.chain import JsonRpcChain
 from coordinator.settlement.finality import Finality
 from tests.api.api_live import Live
 from tests.observability.observability_world import ME, StillStream
+from tests.patience import PATIENCE
 from tests.settlement.memory_run import KIND, rows_of
 from tests.settlement.settlement_world import L1
 
@@ -93,7 +94,7 @@ class Site:
 
     async def until(self, **failing: str) -> None:
         """Wait until exactly these checks fail with these codes, over HTTP and over gRPC's health alike."""
-        ends = time.monotonic() + 90
+        ends = time.monotonic() + 90 * PATIENCE
         while True:
             await beat(self.ledger, ME)  # what its coordinator does
             status, told = await self.get("/readyz")

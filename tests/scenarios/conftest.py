@@ -21,9 +21,10 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installation(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Iterator[Installation]:
     """A running service. Tests break its parts, each in a project of its own, and leave it whole.
 
-    With one thread a proof takes a second or more everywhere: long enough to be broken off.
+    With one thread a proof takes two seconds or so: long enough to be broken off.
     """
-    made = Installation(with_keys(tmp_path_factory.mktemp("scenarios") / "home", keys), {"PROVER_THREADS": "1"})
+    settings = {"PROVERS": "2", "PROVER_THREADS": "1"}
+    made = Installation(with_keys(tmp_path_factory.mktemp("scenarios") / "home", keys), settings)
     made.start()
     yield made
     made.stop()

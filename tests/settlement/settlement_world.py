@@ -38,6 +38,7 @@ from coordinator.webhooks.event import Site
 from coordinator.webhooks.task_events import TaskEvents, statement_of
 from l1.process import ChainProcess
 from tests.contracts.groth16_simulator import TrapdoorKey, signals_of
+from tests.patience import PATIENCE
 from verifier import bindings as b
 from verifier.completeness import COMPLETENESS_OUTPUTS, Completeness
 from verifier.contracts.compile import NODE_MODULES
@@ -409,7 +410,7 @@ class World:
 
     async def until(self, settlement: Settlement, reached: Callable[[], Any], seconds: float = 30.0) -> None:
         """Step until `await reached()` holds."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * PATIENCE
         while not await reached():
             assert time.monotonic() < deadline, f"not reached; {settlement.last_error}; {await self._shown()}"
             await settlement.step()

@@ -132,9 +132,10 @@ def _resolve(importer: str, target: str) -> str:
 
 
 def compile_sources(
-    sources: dict[str, str], expected_warnings: Set[str] = frozenset()
+    sources: dict[str, str], expected_warnings: Set[str] = frozenset(), only: str = "*"
 ) -> tuple[str, dict[str, dict[str, Any]]]:
-    """Run solc over `sources` (name to text). `expected_warnings` are codes of warnings that are none here.
+    """Run solc over `sources` (name to text). `expected_warnings` are codes of warnings that are none here; `only`
+    names the one source whose contracts are wanted: all are checked then, but code is made for no other.
 
     Returns the compiler's version and, by source name, its contracts. An unexpected warning is an error.
     Raises NotFound (W3B-8005) without node or solc, InvalidInput (W3B-8006) when it does not compile.
@@ -145,7 +146,7 @@ def compile_sources(
     request = {
         "language": "Solidity",
         "sources": {name: {"content": text} for name, text in sources.items()},
-        "settings": SETTINGS,
+        "settings": SETTINGS | {"outputSelection": {only: SETTINGS["outputSelection"]["*"]}},
     }
     run = subprocess.run(
         [node(), "-e", _SOLC, str(solc)], input=json.dumps(request), capture_output=True, text=True, check=False

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from l1.engine.rpc import JsonRpc
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 
@@ -55,7 +56,7 @@ class HostProcess:
 
 def until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Poll until something is true, and return it."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not (found := holds()):
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.05)  # between two looks: most ask another process, which tells nobody of itself

@@ -22,6 +22,7 @@ from web3 import Web3
 
 from l1.chain.genesis import Genesis, GenesisAccount
 from l1.nodes.keys import DEVNET_POWER, DelegateKeys, derive, save_keys
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent.parent.parent
 FAST = ("--interval", "0.15", "--idle", "0.15")
@@ -185,7 +186,7 @@ def free_port() -> int:
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 40, what: str = "it") -> None:
-    ends = time.monotonic() + seconds
+    ends = time.monotonic() + seconds * PATIENCE
     while not true():
         assert time.monotonic() < ends, f"{what} did not come within {seconds} s"
         # Between two looks: most ask a node over HTTP, which shares the processors with whoever asks.
@@ -200,7 +201,7 @@ def wait_for_head(nodes: Sequence[NodeProcess], number: int, seconds: float = 40
 def _first_line(process: subprocess.Popen[bytes], timeout: float, said: Callable[[], str]) -> bytes:
     assert process.stdout is not None
     collected = b""
-    ends = time.monotonic() + timeout
+    ends = time.monotonic() + timeout * PATIENCE
     with selectors.DefaultSelector() as selector:
         selector.register(process.stdout, selectors.EVENT_READ)
         while not collected.endswith(b"\n"):

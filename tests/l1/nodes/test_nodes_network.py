@@ -19,6 +19,7 @@ from l1.nodes.network import Network, NetworkSettings, endpoints, parse_endpoint
 from l1.nodes.peers import Allowance, Peer, PeerLimits, SeenCache
 from l1.nodes.wire import Kind
 from native import _native
+from tests.patience import PATIENCE
 
 DOMAIN = b"\x01" * 32
 
@@ -62,7 +63,7 @@ async def running(*networks: Network) -> AsyncIterator[None]:
 
 
 async def until(true: Callable[[], bool], seconds: float = 30) -> None:
-    async with asyncio.timeout(seconds):
+    async with asyncio.timeout(seconds * PATIENCE):
         while not true():
             await asyncio.sleep(0.01)
 

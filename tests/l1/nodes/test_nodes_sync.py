@@ -24,6 +24,7 @@ from l1.nodes.delegate import Halted
 from l1.nodes.keys import derive
 from l1.nodes.wire import Decided, Kind, Status, encode_blocks, encode_status, read_frame
 from native import _native
+from tests.patience import PATIENCE
 
 KEYS = derive(b"delegates that a test plays.....", 4)
 GENESIS = make_genesis(KEYS)
@@ -70,7 +71,7 @@ class World:
     async def offer(self, raw: bytes, shown: bytes) -> None:
         """Say that there is a block 1, be asked for it, and answer with this."""
         self.client.send(Kind.STATUS, encode_status(Status(1, b"\x01" * 32)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(20 * PATIENCE):
             while (await read_frame(self.client.reader))[0] is not Kind.GET_BLOCKS:
                 pass
         self.client.send(Kind.BLOCKS, encode_blocks([Decided(raw, shown)]))
