@@ -53,6 +53,18 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class RefusedKey:
+    """A TEE prover's session key that the chain will not register."""
+
+    address: bytes
+    """What its signatures recover to, 20 bytes."""
+    expiry: int
+    """Unix seconds at which it would have ended."""
+    reason: str
+    """Code and message."""
+
+
+@dataclass(frozen=True)
 class ProvingTask:
     """One window to prove, all that is known before proving."""
 
@@ -68,6 +80,8 @@ class ProvingTask:
     """The window's accepted readings in the commitment scheme's order."""
     device_set: tuple[Device, ...]
     """The project version's devices in the project file's order."""
+    refused_keys: tuple[RefusedKey, ...] = ()
+    """Session keys of this program and prover with which nothing is to be signed, the newest first; of TEE kinds only."""
 
     def statement(self, output: bytes) -> Statement:
         """The Statement for this task with `output` = keccak256(public output)."""

@@ -1,15 +1,21 @@
 """Assurance: which proofs a task needs. One policy, parsed here once, judged here for the scheduler and in Router.sol for
 the chain; `tests/vectors/assurance/` holds both to the same verdicts.
 
-    policy = quorum [", else" kind] ["by independent operators"]
+    policy = (quorum [", else" kind] | staged) ["by independent operators"]
+    staged = quorum "now" [", else" kind] "," kind "within" time
     quorum = kind | number "of [" kind {"," kind} "]"
     kind   = family | family "." system | family "(" system ")"
+    time   = number ("s" | "m" | "h" | "d")
 
 `zkp(groth16)` asks for that kind; `2 of [zkp, tee.sgx, tee.nitro]` for any two of the three, over one output. The kind
 after `else` is started only when the deadline is at risk; its proof then counts like any other. With `by independent
 operators` nobody stands behind two accepted proofs of a task, be it as the prover, as its owner or as its operator, as
 FleetManagement records them; a prover that owns itself and names no operator may be anybody's, and does not count. A
 family alone (`zkp`) stands for the one program of that family in the file.
+
+`tee.sgx now, zkp within 1h` has two stages. The first one alone is what the threshold counts, and its result is the
+task's result. The kind of the second one confirms it: its proof never counts towards the threshold, is awaited for that
+long after the task has settled, and freezes the task where it has another output.
 """
 
 from __future__ import annotations
@@ -22,10 +28,16 @@ from typing import Any
 
 MAX_KINDS = 16
 """Most kinds that a policy names."""
+MAX_WITHIN = 30 * 86_400
+"""Longest time in which a task is confirmed, seconds."""
+_SECONDS = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _NAME = r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*"
 _TERM = re.compile(rf"({_NAME})(?:\.({_NAME})|\(\s*({_NAME})\s*\))?\Z")
 _OF = re.compile(r"([0-9]{1,3})\s+of\s+\[([^\]]*)\]\Z")
 _ELSE = re.compile(r"(.*),\s*else\s+(\S.*)\Z", re.DOTALL)
+_NOW = re.compile(r"(.*\S)\s+now\Z", re.DOTALL)
+_WITHIN = re.compile(r"(.*),\s*(\S[^,]*)\s+within\s+(\S+)\Z", re.DOTALL)
+_TIME = re.compile(r"([0-9]{1,7})([smhd])\Z")
 _INDEPENDENT = re.compile(r"(.*\S)\s+by\s+independent\s+operators\Z", re.DOTALL)
 
 
@@ -34,18 +46,27 @@ class Assurance:
     """A parsed policy."""
 
     threshold: int
-    """Distinct kinds that must verify, 1 or more."""
+    """Distinct kinds that must verify before the task settles, 1 or more."""
     kinds: tuple[str, ...]
     """Kinds such as `zkp.groth16`, or families such as `zkp`; none twice."""
     fallback: str = ""
     """The kind after `else`, none of `kinds`; empty for none."""
     independent: bool = False
     """Whether accepted proofs need different provers, owners and operators."""
+    confirm: str = ""
+    """The kind of the second stage, none of `kinds` and not the fallback; empty for none."""
+    confirm_within: int = 0
+    """Seconds from the settlement in which it is awaited, 1 to MAX_WITHIN; 0 where there is no second stage."""
+
+    @property
+    def counting(self) -> tuple[str, ...]:
+        """Every kind that may count towards the threshold."""
+        return (*self.kinds, self.fallback) if self.fallback else self.kinds
 
     @property
     def allowed(self) -> tuple[str, ...]:
-        """Every kind that may count."""
-        return (*self.kinds, self.fallback) if self.fallback else self.kinds
+        """Every kind whose proof is taken: those that may count, and the one that confirms."""
+        return (*self.counting, self.confirm) if self.confirm else self.counting
 
     def canonical(self) -> dict[str, Any]:
         """The policy in a project file's canonical form, whose hash is on chain: what it does not use is left out, so
@@ -55,13 +76,17 @@ class Assurance:
             form["else"] = self.fallback
         if self.independent:
             form["independent"] = True
+        if self.confirm:
+            form |= {"confirm": self.confirm, "confirm_within": self.confirm_within}
         return form
 
     def __str__(self) -> str:
         """The policy in words; `parse_assurance` reads it back."""
         single = self.threshold == 1 and len(self.kinds) == 1
         text = self.kinds[0] if single else f"{self.threshold} of [{', '.join(self.kinds)}]"
+        text += " now" if self.confirm else ""
         text += f", else {self.fallback}" if self.fallback else ""
+        text += f", {self.confirm} within {_duration(self.confirm_within)}" if self.confirm else ""
         return text + (" by independent operators" if self.independent else "")
 
 
@@ -71,18 +96,50 @@ def parse_assurance(text: str) -> Assurance:
     independent = _INDEPENDENT.match(rest)
     if independent is not None:
         rest = independent[1]
+    rest, confirm, within = _second_stage(rest)
     otherwise = _ELSE.match(rest)
     fallback = ""
     if otherwise is not None:
         rest, fallback = otherwise[1].strip(), _kind(otherwise[2])
+    now = _NOW.match(rest)
+    if now is not None:
+        rest = now[1]
+    if (now is not None) is not bool(confirm):
+        raise ValueError(
+            f"{text.strip()!r} has one stage; a kind that settles now needs a kind within a time, and that kind a first "
+            "stage that settles now, as in tee.sgx now, zkp within 1h"
+        )
     listed = _OF.match(rest)
-    if listed is None:
-        found = Assurance(1, (_kind(rest),), fallback, independent is not None)
-    else:
-        kinds = tuple(_kind(part) for part in listed[2].split(","))
-        found = Assurance(int(listed[1]), kinds, fallback, independent is not None)
+    threshold, kinds = 1, (rest,)
+    if listed is not None:
+        threshold, kinds = int(listed[1]), tuple(listed[2].split(","))
+    found = Assurance(
+        threshold, tuple(_kind(kind) for kind in kinds), fallback, independent is not None, confirm, within
+    )
     _check(found, text.strip())
     return found
+
+
+def _second_stage(text: str) -> tuple[str, str, int]:
+    """What stands before the second stage, its kind and its seconds; all of the text, nothing and 0 without one."""
+    found = _WITHIN.match(text)
+    if found is None:
+        return text, "", 0
+    kind = _kind(found[2])
+    time = _TIME.match(found[3])
+    seconds = int(time[1]) * _SECONDS[time[2]] if time else 0
+    if not 1 <= seconds <= MAX_WITHIN:
+        raise ValueError(
+            f"{found[3]!r} is no time to await the kind {kind} in; write a number and s, m, h or d, from 1s to "
+            f"{_duration(MAX_WITHIN)}"
+        )
+    return found[1].strip(), kind, seconds
+
+
+def _duration(seconds: int) -> str:
+    """Seconds in the largest unit that says them without a fraction."""
+    unit = next(unit for unit, size in _SECONDS.items() if seconds % size == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"
 
 
 def _check(found: Assurance, text: str) -> None:
@@ -92,7 +149,7 @@ def _check(found: Assurance, text: str) -> None:
         raise ValueError(f"{text!r} names {len(found.allowed)} kinds; at most {MAX_KINDS} are allowed")
     if not 1 <= found.threshold <= len(found.kinds):
         raise ValueError(f"{text!r} asks for {found.threshold} of {len(found.kinds)} kinds")
-    if found.independent and found.threshold == 1:
+    if found.independent and found.threshold == 1 and not found.confirm:
         raise ValueError(f"{text!r} asks for one proof; operators are independent of one another from 2 kinds on")
 
 
@@ -101,7 +158,7 @@ def _kind(text: str) -> str:
     if found is None:
         raise ValueError(
             f"{text.strip()!r} is no kind of proof; write zkp(groth16), zkp.groth16, 2 of [zkp, tee.sgx], "
-            "zkp, else tee.nitro or 2 of [zkp, tee.sgx] by independent operators"
+            "zkp, else tee.nitro, 2 of [zkp, tee.sgx] by independent operators or tee.sgx now, zkp within 1h"
         )
     system = found[2] or found[3]
     return f"{found[1]}.{system}" if system else found[1]
@@ -124,16 +181,24 @@ def resolve_assurance(assurance: Assurance, program_kinds: Sequence[str]) -> Ass
     unused = [kind for kind in program_kinds if kind not in resolved]
     if unused:
         raise ValueError(f"it does not name {', '.join(unused)}, whose program is listed")
-    count = len(assurance.kinds)
-    return replace(assurance, kinds=tuple(resolved[:count]), fallback="".join(resolved[count:]))
+    of = dict(zip(assurance.allowed, resolved, strict=True))
+    kinds = tuple(of[kind] for kind in assurance.kinds)
+    return replace(
+        assurance, kinds=kinds, fallback=of.get(assurance.fallback, ""), confirm=of.get(assurance.confirm, "")
+    )
 
 
 def restore_assurance(form: Mapping[str, Any], kinds: Sequence[str], threshold: int) -> Assurance:
     """The policy of a published version: what its canonical form says beyond `kinds`, all that it allows in the order
-    of its programs, and `threshold`. A version from before there was a choice has neither `else` nor `independent`."""
-    fallback = str(form.get("else", ""))
+    of its programs, and `threshold`. What the form does not hold the policy does not use."""
+    fallback, confirm = str(form.get("else", "")), str(form.get("confirm", ""))
     return Assurance(
-        threshold, tuple(kind for kind in kinds if kind != fallback), fallback, form.get("independent") is True
+        threshold,
+        tuple(kind for kind in kinds if kind not in (fallback, confirm)),
+        fallback,
+        form.get("independent") is True,
+        confirm,
+        int(form.get("confirm_within", 0)),
     )
 
 
@@ -193,28 +258,33 @@ class Judgement:
     output: str = ""
     """The one proven output; empty when there is none or more than one."""
     kinds: frozenset[str] = frozenset()
-    """Allowed kinds that are proven."""
+    """Kinds that may count and are proven, without the one that confirms; on a CONFLICT every kind that is proven."""
     parties: frozenset[str] = frozenset()
     """Who stands behind the accepted proofs, where the policy wants independent operators."""
     outputs: tuple[str, ...] = ()
     """The outputs that are proven: one, or on a CONFLICT the two, the first one first."""
+    confirmed: bool = False
+    """Whether the kind of the second stage proves the output; never on a CONFLICT."""
 
 
 def accept(policy: Assurance, before: Judgement, proof: Proven) -> tuple[Judgement, Refusal | None]:
     """Take in one more verified proof, as Router.settle does: the judgement after it, and why it was refused if it was.
 
     The rules, in this order: nothing counts for a frozen task; a proof of another output freezes the task, whoever made
-    it; a kind counts once; where the policy wants independent operators, nobody stands behind two proofs.
+    it; a kind counts once; where the policy wants independent operators, nobody stands behind two proofs. The kind of a
+    second stage goes by the same rules, before the threshold or after it, but counts for nothing: it confirms.
     """
     refusal = _refusal(policy, before, proof)
     if refusal is not None:
         return before, refusal
-    kinds = before.kinds | {proof.kind}
+    confirms = proof.kind == policy.confirm
     if before.output and proof.output != before.output:
+        kinds = before.kinds | {proof.kind} | ({policy.confirm} if before.confirmed else set())
         return Judgement(Verdict.CONFLICT, "", kinds, before.parties, (before.output, proof.output)), None
+    kinds = before.kinds if confirms else before.kinds | {proof.kind}
     parties = before.parties | proof.parties() if policy.independent else before.parties
     verdict = Verdict.SATISFIED if len(kinds) >= policy.threshold else Verdict.MISSING
-    return Judgement(verdict, proof.output, kinds, parties, (proof.output,)), None
+    return Judgement(verdict, proof.output, kinds, parties, (proof.output,), before.confirmed or confirms), None
 
 
 def _refusal(policy: Assurance, before: Judgement, proof: Proven) -> Refusal | None:
@@ -224,7 +294,7 @@ def _refusal(policy: Assurance, before: Judgement, proof: Proven) -> Refusal | N
         return Refusal.KIND
     if before.output and proof.output != before.output:
         return None
-    if proof.kind in before.kinds:
+    if proof.kind in before.kinds or (before.confirmed and proof.kind == policy.confirm):
         return Refusal.DOUBLE
     return _operator_refusal(before, proof.parties()) if policy.independent else None
 
@@ -242,8 +312,8 @@ def judge(policy: Assurance, proofs: Iterable[Proven]) -> Judgement:
     A proof of a kind that the project does not allow counts for nothing. Two outputs are a conflict even where one of
     them alone would reach the threshold.
     """
-    if not 1 <= policy.threshold <= len(frozenset(policy.allowed)):
-        raise ValueError(f"threshold {policy.threshold} of {len(frozenset(policy.allowed))} kinds")
+    if not 1 <= policy.threshold <= len(frozenset(policy.counting)):
+        raise ValueError(f"threshold {policy.threshold} of {len(frozenset(policy.counting))} kinds")
     found = Judgement()
     for proof in proofs:
         found, _ = accept(policy, found, proof)

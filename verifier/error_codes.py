@@ -133,6 +133,10 @@ CODES: dict[str, ErrorCode] = {
         "Two different outputs were proven for one task.",
         "Compare the attempts with `w3bstream task get ID`: a prover or a proof system is broken.",
     ),
+    "W3B-3011": ErrorCode(
+        "Nothing confirmed the task's result within the time that its assurance names.",
+        "See the attempts of the confirming kind with `w3bstream task get ID`, and add provers of it. Its result stands.",
+    ),
     "W3B-3020": ErrorCode(
         "The driver of the ledger's database is not installed.", "Install it: `pip install 'w3bstream[postgres]'`."
     ),
@@ -222,6 +226,10 @@ CODES: dict[str, ErrorCode] = {
     "W3B-4016": ErrorCode(
         "A session key cannot be registered: its nonce was used, its lifetime is too long, or it was revoked.",
         "Make a new key with a new nonce, within the verifier's longest lifetime.",
+    ),
+    "W3B-4017": ErrorCode(
+        "The chain refused one session key of a TEE prover after the other.",
+        "Read the last refusal in the message; `w3bstream tx list --purpose register_session_key` has them all.",
     ),
     "W3B-4020": ErrorCode(
         "A Statement, its opening or its public output does not fit a circuit's public signals.",

@@ -147,9 +147,10 @@ class ProjectService(project_pb2_grpc.ProjectServiceServicer):
                 for each in row.programs
             ]
             there = await provers_there(session, [each.kind for each in kinds])
-        # A fallback is started only when a deadline is at risk.
-        fallback = row.config.get("assurance", {}).get("else")
-        whole = estimate([each for each in kinds if each.kind != fallback], row.threshold)
+        # A fallback is started only when a deadline is at risk, and what confirms only when the result stands.
+        assurance = row.config.get("assurance", {})
+        others = {assurance.get("else"), assurance.get("confirm")}
+        whole = estimate([each for each in kinds if each.kind not in others], row.threshold)
         return render.quote(row, kinds, there, whole, await self._gas_price())
 
     async def _gas_price(self) -> int | None:

@@ -74,6 +74,7 @@ def quote(
 ) -> project_pb2.Quote:
     """A quote for tasks of a version; `provers` are there by kind, `gas_price` is wei a gas."""
     programs = {program["kind"]: program["program_id"] for program in row.programs}
+    assurance = row.config.get("assurance", {})
     made = project_pb2.Quote(
         project_id=row.project_id,
         version=row.version,
@@ -89,6 +90,8 @@ def quote(
         ],
         threshold=row.threshold,
         gas_price="" if gas_price is None else str(gas_price),
+        confirm_kind=str(assurance.get("confirm", "")),
+        confirm_within_seconds=int(assurance.get("confirm_within", 0)),
     )
     if whole is not None:
         made.estimated_kinds.extend(whole.kinds)
@@ -177,6 +180,21 @@ def task(row: TaskRow, outputs: Sequence[str] | None) -> task_pb2.Task:
             missing=row.missing, duplicates=row.duplicates, late=row.late, reordered=row.reordered
         ),
         requeues=row.requeues,
+        confirmation=_confirmation(row),
+    )
+
+
+def _confirmation(row: TaskRow) -> task_pb2.Confirmation | None:
+    """The second stage of the task's assurance; None where it has none."""
+    if not row.confirm_kind:
+        return None
+    return task_pb2.Confirmation(
+        kind=row.confirm_kind,
+        state=row.confirmation,
+        confirm_by=timestamp(row.confirm_by),
+        at=timestamp(row.confirmation_at),
+        code=row.confirm_code,
+        reason=row.confirm_reason,
     )
 
 

@@ -234,10 +234,13 @@ def quote(project: ProjectId, json_output: Json = False, target: Target = None, 
             figures = (_took(each.proving_ms), _took(each.total_ms), f"{each.gas.p50:,} / {each.gas.p95:,}")
         rows.add_row(each.kind, str(each.samples), str(each.provers), *figures)
     out.print(rows)
+    if found.confirm_kind:
+        out.print(f"{found.confirm_kind} confirms each result afterwards, within {found.confirm_within_seconds:,} s")
     if not found.estimated_kinds:
         out.print("no estimate: a kind that must verify was never proven; submit a task, then ask again")
         return
-    out.print(f"a task ({found.threshold} of {len(found.kinds)} kinds: {', '.join(found.estimated_kinds)}):")
+    counting = [each.kind for each in found.kinds if each.kind != found.confirm_kind]
+    out.print(f"a task ({found.threshold} of {len(counting)} kinds: {', '.join(found.estimated_kinds)}):")
     out.print(f"  {_took(found.total_ms)}, {found.gas.p50:,} / {found.gas.p95:,} gas")
     if found.gas_price:
         price = f"{_ether(found.price_p50)} / {_ether(found.price_p95)}"

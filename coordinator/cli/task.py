@@ -49,6 +49,16 @@ def _completeness(task: task_pb2.Task) -> str:
     )
 
 
+def _confirmation(task: task_pb2.Task) -> str:
+    """Where the second stage is: `AWAITED: zkp.groth16 by …`; empty for a task without one."""
+    stage = task.confirmation
+    if not stage.kind:
+        return ""
+    by = f" by {when(stage.confirm_by)}" if stage.HasField("confirm_by") else ""
+    said = f"{stage.state or 'not begun'}: {stage.kind}{by}"
+    return "; ".join(part for part in (said, f"{stage.code} {stage.reason}".strip()) if part)
+
+
 def _rows(tasks: list[task_pb2.Task], out: Console) -> Table:
     rows = table("task", "project", "state", "window", "readings", "result", "created")
     for each in tasks:
@@ -108,6 +118,7 @@ def get(task: TaskId, json_output: Json = False, target: Target = None, api_key:
                 ("inputs", row.inputs),
                 ("provenance", row.provenance),
                 ("finality", row.finality_source),
+                ("confirmation", _confirmation(row)),
                 ("transaction", row.transaction_hash),
                 ("block", row.block_number),
                 ("dApp", row.dapp),
@@ -136,7 +147,7 @@ def get(task: TaskId, json_output: Json = False, target: Target = None, api_key:
 
 
 def _event_cells(event: task_pb2.TaskEvent) -> tuple[str, str, Text, Text, str]:
-    what = f"attempt {event.attempt_id}" if event.attempt_id else "task"
+    what = f"attempt {event.attempt_id}" if event.attempt_id else event.subject or "task"
     reason = f"{event.code} {event.reason}".strip()
     return when(event.at), what, state_text(event.source), state_text(event.target), reason
 

@@ -83,4 +83,5 @@ def _open_task(attempt: LeasedAttempt) -> OpenTask:
         threshold=1,
         deadline_at=attempt.task_deadline_at,
         program_ids={attempt.kind: attempt.program_id},
+        confirms=attempt.confirms,
     )

@@ -24,14 +24,19 @@ from coordinator.ledger.bulk import (
     move_attempts,
     move_tasks,
 )
+from coordinator.ledger.confirmation import awaited
 from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.scheduling.retry import is_exhausted
 from coordinator.scheduling.values import Limits
 from verifier.assurance import Assurance, Judgement, Proven, Verdict, judge
 
 _IDS: BindParameter[Any] = bindparam("ids", expanding=True)
+_TASK_COLUMNS = (
+    *("id", "state", "project_id", "version", "kinds", "threshold", "attempts_used"),
+    *("confirm_kind", "confirm_within", "confirmation"),
+)
 _TASKS = (
-    select(*(TASKS.c[name] for name in ("id", "state", "project_id", "version", "kinds", "threshold", "attempts_used")))
+    select(*(TASKS.c[name] for name in _TASK_COLUMNS))
     .where(TASKS.c.id.in_(_IDS))
     .order_by(TASKS.c.id)
     .with_for_update()
@@ -42,8 +47,10 @@ _PROOFS = (
     .where(ATTEMPTS.c.task_id.in_(_IDS), ATTEMPTS.c.state.in_(PROVEN))
     .order_by(ATTEMPTS.c.proved_at, ATTEMPTS.c.id)
 )
-_RIVALS = select(*(ATTEMPTS.c[name] for name in ("id", "fence", "task_id", "kind"))).where(
-    ATTEMPTS.c.task_id.in_(_IDS), ATTEMPTS.c.state.in_(LEASED)
+_RIVALS = (
+    select(*(ATTEMPTS.c[name] for name in ("id", "fence", "task_id", "kind")), TASKS.c.confirm_kind)
+    .join(TASKS, TASKS.c.id == ATTEMPTS.c.task_id)
+    .where(ATTEMPTS.c.task_id.in_(_IDS), ATTEMPTS.c.state.in_(LEASED))
 )
 
 
@@ -61,7 +68,7 @@ def conclude(
     connection: Connection, now: int, proven: Sequence[MovedAttempt], limits: Limits, book: VersionBook
 ) -> Left:
     """Move OPEN tasks with proofs enough to SATISFIED, and end the attempts that lost: every leased one of a satisfied
-    task, and every leased one of a kind that is proven now."""
+    task but those that are to confirm it, and every leased one of a kind that is proven now."""
     ids = list(dict.fromkeys(each.task_id for each in proven))
     tasks = _tasks(connection, ids)
     proofs = _proofs(connection, ids)
@@ -75,7 +82,7 @@ def conclude(
             conflicting.append(task_id)
         elif task.state == TaskState.OPEN.value and found.verdict is Verdict.SATISFIED:
             public_output = next(row.public_output for row in proofs[task_id] if row.output == found.output)
-            values = {"output": found.output, "public_output": public_output}
+            values = {"output": found.output, "public_output": public_output, **awaited(task, now)}
             satisfied.append(TaskMove(task_id, TaskState.SATISFIED, stood_in(policy, found), values=values))
         elif task.state == TaskState.OPEN.value and is_exhausted(task.attempts_used, limits):
             exhausted.append(task_id)
@@ -86,10 +93,14 @@ def conclude(
 
 
 def stood_in(policy: Assurance, found: Judgement) -> str:
-    """What a task's timeline says of a result that rests on the kind after `else`; empty for any other."""
-    if policy.fallback not in found.kinds:
-        return ""
-    return f"assurance reached; {policy.fallback} stood in, for the deadline was at risk"
+    """What a task's timeline says of a result that rests on the kind after `else`, and of one that is to be confirmed;
+    empty for any other."""
+    said = []
+    if policy.fallback in found.kinds:
+        said.append(f"{policy.fallback} stood in, for the deadline was at risk")
+    if policy.confirm:
+        said.append(f"{policy.confirm} is to confirm it within {policy.confirm_within} s")
+    return "; ".join(("assurance reached", *said)) if said else ""
 
 
 def _as_proven(connection: Connection, policy: Assurance, rows: Sequence[Any]) -> list[Proven]:
@@ -136,7 +147,8 @@ def _end_rivals(connection: Connection, now: int, satisfied: frozenset[str], kin
     moves = []
     for some in chunks(sorted({task_id for task_id, _ in kinds})):
         for row in connection.execute(_RIVALS, {"ids": some}):
-            if row.task_id in satisfied or (row.task_id, row.kind) in kinds:
+            is_over = row.task_id in satisfied and row.kind != row.confirm_kind
+            if is_over or (row.task_id, row.kind) in kinds:
                 reason = "another attempt won"
                 moves.append(AttemptMove(row.id, row.fence, AttemptState.SUPERSEDED, reason))
     move_attempts(connection, now, moves)

@@ -17,8 +17,8 @@ import structlog
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.dispatch import snapshot
-from coordinator.dispatch.attempts import TaskEnded
 from coordinator.dispatch.choosing import Choice
+from coordinator.dispatch.confirming import TaskEnded
 from coordinator.dispatch.fleet import REGISTERED, Fleet
 from coordinator.dispatch.following import ClusterPool, Follower
 from coordinator.dispatch.identity import load_home_id, load_identity
@@ -430,7 +430,7 @@ class Dispatcher:
 
     async def _keep(self, now: int, steady: int, attempt: LeasedAttempt) -> bool:
         """Whether the lease goes on; else end it."""
-        if attempt.task_state not in WORKED_ON:
+        if attempt.task_state not in WORKED_ON and not attempt.confirms:
             await self._rounds.supersede(now, attempt)
             return False
         if attempt.assign_state == "REFUSED" and attempt.state is AttemptState.ASSIGNED:

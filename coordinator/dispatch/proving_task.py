@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, select
@@ -13,8 +13,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from coordinator.dispatch.version_terms import Terms, VersionBook, from_hex, read_device_set
 from coordinator.ledger.bulk import TASKS, chunks
 from coordinator.ledger.openings import opening_of
+from coordinator.ledger.session_keys import refused_keys
 from coordinator.ledger.tables import ReadingRow
 from provers.protocol import ProvingTask
+from verifier.attestation.identity import KIND_PREFIX
 from verifier.errors import NotFound, Refused, W3bstreamError
 from verifier.reading import Device, Reading
 from verifier.statement import Domain
@@ -57,6 +59,8 @@ class Wanted:
     task_id: str
     program_id: str
     prover_address: str
+    kind: str = ""
+    """Of the worker that the task is for; empty where it is only to be verified."""
 
 
 def load_proving_tasks(
@@ -74,6 +78,8 @@ def load_proving_tasks(
         rows.update({row.id: row for row in connection.execute(_TASKS, {"ids": some})})
         for task_id, wire in connection.execute(_WIRES, {"ids": some}):
             wires[task_id].append(wire)
+    keyed = {_signer_of(each) for each in wanted if each.kind.startswith(KIND_PREFIX)}
+    refused = {key: tuple(refused_keys(connection, *key)) for key in keyed}
     made: list[ProvingTask | W3bstreamError] = []
     for each in wanted:
         try:
@@ -81,10 +87,17 @@ def load_proving_tasks(
             if row is None:
                 raise NotFound("W3B-3003", f"there is no task {each.task_id}", field="task_id")
             terms = book.terms(connection, row.project_id, row.version)
-            made.append(_make(domain, terms, each, row, wires[each.task_id]))
+            task = _make(domain, terms, each, row, wires[each.task_id])
+            keys = refused.get(_signer_of(each))
+            made.append(replace(task, refused_keys=keys) if keys else task)
         except W3bstreamError as error:
             made.append(error)
     return made
+
+
+def _signer_of(wanted: Wanted) -> tuple[str, str]:
+    """Whose session keys count: program and prover, as the ledger writes them."""
+    return wanted.program_id, wanted.prover_address.lower()
 
 
 def _make(domain: Domain, terms: Terms, wanted: Wanted, task: Any, wires: Sequence[bytes]) -> ProvingTask:

@@ -19,6 +19,7 @@ from typing import Any
 from coordinator.dispatch.pool import WorkerSpec
 from coordinator.settings import LOOPBACK_RAY
 from provers.installation import HOME_VARIABLE, TABLE_VARIABLE, write_private
+from provers.tee.broker_client import BROKER_VARIABLE
 from verifier.errors import Unavailable
 
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
@@ -128,8 +129,11 @@ def worker_environment(
     home: Path, spec: WorkerSpec, *, local: bool, import_paths: tuple[Path, ...] = ()
 ) -> dict[str, str]:
     """Environment of a worker: threads of native code (0: what the native code finds right there), memory for tables,
-    and on this machine the data folder and where to import our packages from."""
+    the key broker that this process was told of, and on this machine the data folder and where to import our packages
+    from."""
     environment = {TABLE_VARIABLE: str(spec.table_mib)}
+    if broker := os.environ.get(BROKER_VARIABLE, ""):
+        environment[BROKER_VARIABLE] = broker
     if spec.threads:
         environment |= {"RAYON_NUM_THREADS": str(spec.threads), "OMP_NUM_THREADS": str(spec.threads)}
     if local:

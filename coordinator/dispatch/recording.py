@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.dispatch import attempts, conclusions
-from coordinator.dispatch.attempts import TaskEnded
+from coordinator.dispatch.confirming import TaskEnded
 from coordinator.dispatch.pool import Died, Failed, Proved
 from coordinator.dispatch.proving_task import Wanted, load_proving_tasks, to_hex
 from coordinator.dispatch.results import check_proof, clean_seconds

@@ -11,7 +11,7 @@ from coordinator.dispatch.fleet import REGISTERED
 from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import get_task, move_task
 from coordinator.ledger.tables import AttemptRow, TaskRow
-from coordinator.ledger.transitions import DEAD_TASK_STATES, AttemptState, TaskState
+from coordinator.ledger.transitions import DEAD_TASK_STATES, AttemptState, Confirmation, TaskState
 from verifier.errors import Conflict, InvalidInput
 
 MOST_AT_ONCE = 1_000
@@ -48,6 +48,10 @@ async def requeue(session: AsyncSession, now: int, task_id: str, *, reason: str,
         "counted_from": task.next_fence,
         "next_attempt_at": 0,
         "requeues": task.requeues + 1,
+        "confirmation": Confirmation.NONE.value,
+        "confirm_by": None,
+        "confirm_attempts_used": 0,
+        "confirm_next_at": 0,
     }
     if record is None or record.state == "REFUSED":
         values["record_tx"] = None

@@ -192,7 +192,8 @@ class Reruns:
         programs = self._book.terms(connection, row.project_id, row.version).program_ids
         if kind not in programs:
             return NotFound("W3B-2005", f"version {row.version} has no program of kind {kind}", field="kind")
-        return load_proving_tasks(connection, self._domain, self._book, [Wanted(task_id, programs[kind], address)])[0]
+        wanted = Wanted(task_id, programs[kind], address, kind)
+        return load_proving_tasks(connection, self._domain, self._book, [wanted])[0]
 
     async def expire(self, steady: int, gone: Callable[[str], bool]) -> None:
         """End what ran out of time, or whose prover is gone without a word."""

@@ -13,8 +13,8 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, update
 
-from coordinator.dispatch import attempts, snapshot
-from coordinator.dispatch.attempts import TaskEnded
+from coordinator.dispatch import attempts, confirming, snapshot
+from coordinator.dispatch.confirming import TaskEnded
 from coordinator.dispatch.fleet import REGISTERED, StatusChange, write_changes
 from coordinator.dispatch.proving_task import Wanted, load_proving_tasks
 from coordinator.dispatch.reruns import WaitingRerun, waiting_reruns
@@ -23,6 +23,7 @@ from coordinator.dispatch.timekeeping import Leap
 from coordinator.dispatch.version_terms import VersionBook
 from coordinator.dispatch.waiting_tasks import QUEUE_DEPTH, unhedged, waiting_tasks
 from coordinator.ledger.bulk import TASKS, AttemptMove, NewAttempt, add_attempts, move_attempts, set_attempts
+from coordinator.ledger.confirmation import is_awaited
 from coordinator.ledger.store import Ledger, get_task, move_attempt
 from coordinator.ledger.transitions import AttemptState, TaskState
 from coordinator.scheduling.values import Lease, Limits, OpenTask
@@ -59,6 +60,8 @@ class Facts:
     accounts: Accounts
     overdue: Sequence[str]
     reruns: Sequence[WaitingRerun]
+    unconfirmed: Sequence[str] = ()
+    """Tasks whose results nothing has confirmed in time."""
     waiting: Waiting | None = None
     """What waits; None where nobody has room, and where what was read beside it makes it stale."""
     tasks: Mapping[int, ProvingTask] = field(default_factory=dict)
@@ -123,6 +126,7 @@ class Rounds:
                 accounts=accounts,
                 overdue=overdue,
                 reruns=waiting_reruns(connection),
+                unconfirmed=snapshot.unconfirmed_tasks(connection, now),
                 # Whatever is settled first changes what waits.
                 waiting=self._waiting(connection, now, depth_for(room))
                 if room > 0 and not overdue and accounts == Accounts()
@@ -140,7 +144,13 @@ class Rounds:
         waiting = TASKS.c.state.in_((TaskState.RECEIVED.value, TaskState.OPEN.value))
         later = update(TASKS).where(waiting, TASKS.c.created_at <= leap.until)
         later = later.values(deadline_at=TASKS.c.deadline_at + leap.by)
-        count = await self._ledger.write(lambda connection: connection.execute(later).rowcount)
+        awaited = update(TASKS).where(is_awaited(), TASKS.c.confirmation_at <= leap.until)
+        awaited = awaited.values(confirm_by=TASKS.c.confirm_by + leap.by)
+
+        def put_off(connection: Connection) -> int:
+            return connection.execute(later).rowcount + connection.execute(awaited).rowcount
+
+        count = await self._ledger.write(put_off)
         log.warning("the wall clock was set ahead: deadlines put off", by_ms=leap.by, tasks=count)
 
     def _make_tasks(
@@ -155,7 +165,7 @@ class Rounds:
             and attempt.prover_id in addresses
         ]
         new = [attempt for attempt in mined if attempt.id not in self._tasks]
-        wanted = [Wanted(each.task_id, each.program_id, addresses[each.prover_id]) for each in new]
+        wanted = [Wanted(each.task_id, each.program_id, addresses[each.prover_id], each.kind) for each in new]
         made = load_proving_tasks(connection, self._domain, self.book, wanted)
         found = {each.id: task for each, task in zip(new, made, strict=True) if isinstance(task, ProvingTask)}
         self._tasks = {each.id: self._tasks[each.id] for each in mined if each.id in self._tasks} | found
@@ -173,7 +183,10 @@ class Rounds:
             if found.verdict is not Verdict.MISSING:
                 async with self._ledger.transaction() as session:
                     await attempts.reach(session, now, task_id, self._ended)
-        for task_id in facts.accounts.lost:
+        for task_id in facts.unconfirmed:
+            async with self._ledger.transaction() as session:
+                await confirming.overdue(session, now, task_id, self._ended)
+        for task_id in (*facts.accounts.lost, *facts.accounts.unconfirmed):
             async with self._ledger.transaction() as session:
                 await attempts.recount(session, now, task_id, self._limits, self._ended)
         for attempt_id, fence, state in facts.accounts.dropped:
@@ -222,7 +235,7 @@ class Rounds:
         self, attempts_: Sequence[LeasedAttempt], addresses: Mapping[str, str]
     ) -> list[ProvingTask | W3bstreamError]:
         """What the attempts' workers need; an error where it cannot be made."""
-        wanted = [Wanted(each.task_id, each.program_id, addresses[each.prover_id]) for each in attempts_]
+        wanted = [Wanted(each.task_id, each.program_id, addresses[each.prover_id], each.kind) for each in attempts_]
         return await self._ledger.read(
             lambda connection: load_proving_tasks(connection, self._domain, self.book, wanted)
         )

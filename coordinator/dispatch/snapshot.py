@@ -8,14 +8,15 @@ Statements are built once: to build a small one again costs several times what i
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, Table, bindparam, func, or_, select
+from sqlalchemy import Connection, Select, Table, bindparam, case, func, or_, select
 
 from coordinator.ledger.bulk import ATTEMPTS, EVENTS, TASKS, chunks
+from coordinator.ledger.confirmation import is_awaited, is_confirming
 from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.tables import ProjectRow, ProverRow
 from coordinator.ledger.transitions import (
@@ -56,6 +57,10 @@ PROJECTS: Table = ProjectRow.__table__  # type: ignore[attr-defined]
 PROVERS: Table = ProverRow.__table__  # type: ignore[attr-defined]
 
 
+CONFIRMS = is_confirming(ATTEMPTS.c.kind)
+"""An attempt's condition that it is the second stage's, and its task's first one is through."""
+
+
 class LeasedAttempt(NamedTuple):
     """An attempt that keeps a prover Busy, with its task's state and its assignment's transaction."""
 
@@ -79,6 +84,9 @@ class LeasedAttempt(NamedTuple):
     """State of the outbox transaction that records the assignment; empty before there is one."""
     assign_code: str
     assign_reason: str
+    confirms: bool = False
+    """Whether it is of the kind that confirms its task, whose result stands; `task_deadline_at` is then the time by
+    which it should be confirmed."""
 
 
 _LEASED_ATTEMPTS = (
@@ -86,7 +94,8 @@ _LEASED_ATTEMPTS = (
         *(ATTEMPTS.c[name] for name in LEASED_COLUMNS),
         TASKS.c.project_id,
         TASKS.c.state.label("task_state"),
-        TASKS.c.deadline_at.label("task_deadline_at"),
+        case((CONFIRMS, TASKS.c.confirm_by), else_=TASKS.c.deadline_at).label("task_deadline_at"),
+        case((CONFIRMS, 1), else_=0).label("confirms"),
         OUTBOX.c.state.label("assign_state"),
         OUTBOX.c.code.label("assign_code"),
         OUTBOX.c.reason.label("assign_reason"),
@@ -122,6 +131,7 @@ def leased_attempts(connection: Connection) -> list[LeasedAttempt]:
             assign_state=row.assign_state or "",
             assign_code=row.assign_code or "",
             assign_reason=row.assign_reason or "",
+            confirms=bool(row.confirms),
         )
         for row in rows
     ]
@@ -212,6 +222,18 @@ def overdue_tasks(connection: Connection, now: int) -> list[str]:
     return list(connection.execute(_OVERDUE, {"now": now}).scalars())
 
 
+_UNCONFIRMED = select(TASKS.c.id).where(
+    is_awaited(),
+    TASKS.c.confirm_by <= bindparam("now"),
+    TASKS.c.state.not_in((TaskState.RECEIVED.value, TaskState.OPEN.value)),
+)
+
+
+def unconfirmed_tasks(connection: Connection, now: int) -> list[str]:
+    """Tasks with a result that nothing has confirmed in time."""
+    return list(connection.execute(_UNCONFIRMED, {"now": now}).scalars())
+
+
 @dataclass(frozen=True)
 class Accounts:
     """What other rooms' transitions leave to the dispatch."""
@@ -222,6 +244,8 @@ class Accounts:
     """OPEN tasks whose lost attempts are more than they count, or too many: the settlement rejected a proof, say."""
     dropped: tuple[tuple[int, int, str], ...] = ()
     """(attempt id, fence, task state) of verified proofs that were not sent before their task ended."""
+    unconfirmed: tuple[str, ...] = ()
+    """Tasks that await their confirmation whose lost attempts at it are more than they count, or too many."""
 
 
 _LATEST_EVENT = select(func.max(EVENTS.c.id))
@@ -255,41 +279,62 @@ def accounts(connection: Connection, limits: Limits, only: Sequence[str] | None 
         tuple(task for each in found for task in each.proven),
         tuple(task for each in found for task in each.lost),
         tuple(proof for each in found for proof in each.dropped),
+        tuple(task for each in found for task in each.unconfirmed),
     )
 
 
 @cache
-def _account_queries(*, of_some: bool) -> tuple[Select[Any], Select[Any], Select[Any]]:
-    """What is proven, dropped and lost, of all tasks or of those in the parameter `ids`."""
+def _account_queries(*, of_some: bool) -> tuple[Select[Any], Select[Any], Select[Any], Select[Any]]:
+    """What is proven, dropped, lost, and lost of the second stage, of all tasks or of those in the parameter `ids`."""
     asked = (TASKS.c.id.in_(bindparam("ids", expanding=True)),) if of_some else ()
     joined = TASKS.join(ATTEMPTS, TASKS.c.id == ATTEMPTS.c.task_id)
     is_open = TASKS.c.state == TaskState.OPEN.value
     unsent = ATTEMPTS.c.state.in_((AttemptState.PROVED.value, AttemptState.POSTED.value))
     is_proved = ATTEMPTS.c.state == AttemptState.PROVED.value
+    # With `coalesce` below no planner begins with all attempts that were ever lost, but with the tasks that wait.
     counted = (ATTEMPTS.c.state.in_(LOST), ATTEMPTS.c.fence >= TASKS.c.counted_from)
+    is_second = ATTEMPTS.c.kind == TASKS.c.confirm_kind
+    # The proof that confirms a result is sent however late, and where it shows another output, for the chain to see.
+    is_evidence = is_second & or_(
+        TASKS.c.state == TaskState.FINAL.value,
+        (TASKS.c.state == TaskState.FROZEN.value) & (ATTEMPTS.c.output != TASKS.c.output),
+    )
     return (
         select(TASKS.c.id).select_from(joined).where(is_open, unsent, *asked).distinct(),
         select(ATTEMPTS.c.id, ATTEMPTS.c.fence, TASKS.c.state)
         .select_from(joined)
-        .where(is_proved, TASKS.c.state.in_(ENDED), *asked),
-        select(TASKS.c.id, TASKS.c.attempts_used, ATTEMPTS.c.code).select_from(joined).where(is_open, *counted, *asked),
+        .where(is_proved, TASKS.c.state.in_(ENDED), ~is_evidence, *asked),
+        select(TASKS.c.id, TASKS.c.attempts_used, ATTEMPTS.c.code)
+        .select_from(joined)
+        .where(is_open, ~is_second, *counted, *asked),
+        select(TASKS.c.id, TASKS.c.confirm_attempts_used.label("attempts_used"), ATTEMPTS.c.code)
+        .select_from(joined)
+        .where(is_awaited(), is_second, func.coalesce(ATTEMPTS.c.state, "").in_(LOST), counted[1], *asked),
     )
 
 
 def _accounts(connection: Connection, limits: Limits, only: Sequence[str] | None) -> Accounts:
     queries = _account_queries(of_some=only is not None)
-    proven, dropped, lost = (connection.execute(query, {} if only is None else {"ids": only}) for query in queries)
-    losses: dict[tuple[str, int], list[str]] = defaultdict(list)
-    for row in lost:
-        losses[row.id, row.attempts_used].append(row.code)
+    proven, dropped, lost, unconfirmed = (
+        connection.execute(query, {} if only is None else {"ids": only}) for query in queries
+    )
     return Accounts(
         tuple(proven.scalars()),
-        tuple(
-            task_id
-            for (task_id, used), codes in losses.items()
-            if (count := count_losses(codes, limits)) != used or is_exhausted(count, limits)
-        ),
+        _uncounted(lost, limits),
         tuple((row.id, row.fence, row.state) for row in dropped),
+        _uncounted(unconfirmed, limits),
+    )
+
+
+def _uncounted(rows: Iterable[Any], limits: Limits) -> tuple[str, ...]:
+    """The tasks whose lost attempts (id, attempts_used, code) are other than counted, or too many."""
+    losses: dict[tuple[str, int], list[str]] = defaultdict(list)
+    for row in rows:
+        losses[row.id, row.attempts_used].append(row.code)
+    return tuple(
+        task_id
+        for (task_id, used), codes in losses.items()
+        if (count := count_losses(codes, limits)) != used or is_exhausted(count, limits)
     )
 
 

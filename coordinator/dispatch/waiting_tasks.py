@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, func, literal, or_, select, tuple_
 
 from coordinator.dispatch.snapshot import LIVE, LOST, PROJECTS, PROVEN, operators_of
 from coordinator.dispatch.version_terms import Terms, VersionBook
 from coordinator.ledger.bulk import ATTEMPTS, TASKS, chunks
+from coordinator.ledger.confirmation import is_awaited, wants_confirmation
 from coordinator.ledger.transitions import TaskState
 from coordinator.scheduling.values import Limits, OpenTask
 from verifier.assurance import Proven
@@ -27,19 +28,21 @@ that ten thousand waiting tasks cost nothing."""
 def waiting_tasks(
     connection: Connection, now: int, limits: Limits, book: VersionBook, depth: int = QUEUE_DEPTH
 ) -> tuple[list[OpenTask], dict[str, tuple[str, ...]], bool]:
-    """OPEN tasks that are due and have fewer live kinds than they need, and who failed each, the latest last.
+    """OPEN tasks that are due and have fewer live kinds than they need, those that wait for the proof that confirms
+    them, and who failed each, the latest last.
 
     A paused project's tasks wait: the chain would refuse their assignments. At most `depth` of each project version,
     earliest deadline first: those of one version want the same kinds. The last value says whether there may be more.
     """
     rows: list[tuple[Any, Terms]] = []
     has_more = False
-    for project_id, version in _open_versions(connection):
-        terms = book.terms(connection, project_id, version)
-        asked = {"project_id": project_id, "version": version, "now": now, "depth": depth}
-        found = _due(connection, {**asked, **_limited(now, limits)}, terms)
-        has_more |= len(found) == depth
-        rows += [(row, terms) for row in found]
+    for stage, queue in ((_OPEN_VERSIONS, _due), (_AWAITED_VERSIONS, _unconfirmed)):
+        for project_id, version in _versions(connection, stage):
+            terms = book.terms(connection, project_id, version)
+            asked = {"project_id": project_id, "version": version, "now": now, "depth": depth}
+            found = queue(connection, {**asked, **_limited(now, limits)}, terms)
+            has_more |= len(found) == depth
+            rows += [(row, terms) for row in found]
     past = _past_attempts(connection, [row.id for row, _ in rows])
     parties = _live_parties(connection, past, [row.id for row, terms in rows if terms.form.get("independent")])
     tasks = [_open_task(row, terms, past.live[row.id], parties.get(row.id, frozenset())) for row, terms in rows]
@@ -49,10 +52,24 @@ def waiting_tasks(
 def _open_task(row: Any, terms: Terms, live: Mapping[str, bool], parties: frozenset[str]) -> OpenTask:
     kinds = tuple(kind for kind in row.kinds if kind in terms.program_ids)
     policy = terms.policy(kinds, row.threshold)
+    if row.confirms:
+        return OpenTask(
+            id=row.id,
+            project_id=row.project_id,
+            kinds=(policy.confirm,),
+            threshold=1,
+            deadline_at=row.deadline_at,
+            next_attempt_at=row.next_attempt_at,
+            attempts_used=row.attempts_used,
+            program_ids=terms.program_ids,
+            independent=policy.independent,
+            live_parties=parties,
+            confirms=True,
+        )
     return OpenTask(
         id=row.id,
         project_id=row.project_id,
-        kinds=kinds,
+        kinds=tuple(kind for kind in kinds if kind != policy.confirm),
         threshold=row.threshold,
         deadline_at=row.deadline_at,
         next_attempt_at=row.next_attempt_at,
@@ -67,31 +84,36 @@ def _open_task(row: Any, terms: Terms, live: Mapping[str, bool], parties: frozen
     )
 
 
-_FIRST_VERSION = (
-    select(TASKS.c.project_id, TASKS.c.version, PROJECTS.c.state)
-    .join(PROJECTS, PROJECTS.c.id == TASKS.c.project_id)
-    .where(TASKS.c.state == TaskState.OPEN.value)
-    .order_by(TASKS.c.project_id, TASKS.c.version)
-    .limit(1)
-)
-_NEXT_VERSION = _FIRST_VERSION.where(
-    tuple_(TASKS.c.project_id, TASKS.c.version)
-    > tuple_(bindparam("project_id", type_=Integer), bindparam("version", type_=Integer))
-)
+def _version_queries(wanted: ColumnElement[bool]) -> tuple[Select[Any], Select[Any]]:
+    """The first (project, version) with such tasks, and the one after another."""
+    first = (
+        select(TASKS.c.project_id, TASKS.c.version, PROJECTS.c.state)
+        .join(PROJECTS, PROJECTS.c.id == TASKS.c.project_id)
+        .where(wanted)
+        .order_by(TASKS.c.project_id, TASKS.c.version)
+        .limit(1)
+    )
+    after = tuple_(bindparam("project_id", type_=Integer), bindparam("version", type_=Integer))
+    return first, first.where(tuple_(TASKS.c.project_id, TASKS.c.version) > after)
 
 
-def _open_versions(connection: Connection) -> Iterator[tuple[int, int]]:
-    """(project, version) with OPEN tasks whose project is ACTIVE: one look into the index for each."""
-    row = connection.execute(_FIRST_VERSION).first()
+_OPEN_VERSIONS = _version_queries(TASKS.c.state == TaskState.OPEN.value)
+_AWAITED_VERSIONS = _version_queries(is_awaited())
+
+
+def _versions(connection: Connection, queries: tuple[Select[Any], Select[Any]]) -> Iterator[tuple[int, int]]:
+    """(project, version) with tasks of a stage whose project is ACTIVE: one look into the index for each."""
+    first, following = queries
+    row = connection.execute(first).first()
     while row is not None:
         if row.state == "ACTIVE":
             yield row.project_id, row.version
-        row = connection.execute(_NEXT_VERSION, {"project_id": row.project_id, "version": row.version}).first()
+        row = connection.execute(following, {"project_id": row.project_id, "version": row.version}).first()
 
 
 _LIVE_KINDS = (
     select(func.count(ATTEMPTS.c.kind.distinct()))
-    .where(ATTEMPTS.c.task_id == TASKS.c.id, ATTEMPTS.c.state.in_(LIVE))
+    .where(ATTEMPTS.c.task_id == TASKS.c.id, ATTEMPTS.c.state.in_(LIVE), ATTEMPTS.c.kind != TASKS.c.confirm_kind)
     .correlate(TASKS)
     .scalar_subquery()
 )
@@ -110,7 +132,7 @@ _WANTS_FALLBACK = (
 
 def _due_query(wants: ColumnElement[bool]) -> Select[Any]:
     return (
-        select(*(TASKS.c[name] for name in _DUE_COLUMNS))
+        select(*(TASKS.c[name] for name in _DUE_COLUMNS), literal(False).label("confirms"))
         .where(
             TASKS.c.state == TaskState.OPEN.value,
             TASKS.c.project_id == bindparam("project_id"),
@@ -129,6 +151,40 @@ def _due_query(wants: ColumnElement[bool]) -> Select[Any]:
 _DUE = _due_query(_WANTS_MORE)
 _DUE_OR_AT_RISK = _due_query(or_(_WANTS_MORE, _WANTS_FALLBACK))
 """What stands in is started beside attempts that are under way."""
+
+
+_STARTED_CONFIRMATION = (
+    select(ATTEMPTS.c.id)
+    .where(ATTEMPTS.c.task_id == TASKS.c.id, ATTEMPTS.c.state.in_(LIVE), ATTEMPTS.c.kind == TASKS.c.confirm_kind)
+    .correlate(TASKS)
+    .exists()
+)
+_UNCONFIRMED = (
+    select(
+        *(TASKS.c[name] for name in ("id", "project_id", "kinds", "threshold")),
+        TASKS.c.confirm_by.label("deadline_at"),
+        TASKS.c.confirm_next_at.label("next_attempt_at"),
+        TASKS.c.confirm_attempts_used.label("attempts_used"),
+        literal(True).label("confirms"),
+    )
+    .where(
+        wants_confirmation(),
+        TASKS.c.project_id == bindparam("project_id"),
+        TASKS.c.version == bindparam("version"),
+        TASKS.c.confirm_by > bindparam("now"),
+        or_(TASKS.c.confirm_next_at <= bindparam("now"), TASKS.c.confirm_next_at > bindparam("latest")),
+        TASKS.c.confirm_attempts_used < bindparam("cap"),
+        ~_STARTED_CONFIRMATION,
+    )
+    .order_by(TASKS.c.confirm_by, TASKS.c.id)
+    .limit(bindparam("depth", type_=Integer))
+)
+"""In the order of the index `ix_task_awaited`. A task that has such an attempt wants no other one."""
+
+
+def _unconfirmed(connection: Connection, asked: Mapping[str, int], _terms: Terms) -> Sequence[Any]:
+    """One version's tasks that may get an attempt of their confirming kind now."""
+    return connection.execute(_UNCONFIRMED, asked).all()
 
 
 def _limited(now: int, limits: Limits) -> dict[str, int]:

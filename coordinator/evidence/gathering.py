@@ -168,6 +168,7 @@ class EvidenceMaker:
         publication = await finder.the_one("registry", "VersionPublished", published, facts.published_in, record.block)
         proofs = await finder.find("router", "ProofVerified", [name], record.block, last)
         proofs = [place for place in proofs if place.order < settled[0].order]
+        proofs = _counted(proofs)
         assignments = [await self._assignment(finder, name, proof, record.block) for proof in proofs]
         return _Settled(publication, record, tuple(proofs), tuple(assignments), settled[0])
 
@@ -225,6 +226,15 @@ class EvidenceMaker:
         if not key:
             raise Unavailable("W3B-9007", f"the chain holds no verifying key of program 0x{program_id.hex()}")
         return key
+
+
+def _counted(proofs: Sequence[Place]) -> list[Place]:
+    """The proofs that were counted: each raised `verified` by one. A confirming one that came early raised nothing."""
+    found: list[Place] = []
+    for place in proofs:
+        if place.event.args["verified"] == len(found) + 1:
+            found.append(place)
+    return found
 
 
 def _require_settled_in(facts: Facts, headers: Mapping[int, bytes]) -> None:

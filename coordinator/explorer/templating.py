@@ -22,14 +22,19 @@ _SHORT = 20
 _COIN = 10**18
 
 TONES = {
-    **dict.fromkeys(("FINAL", "DELIVERED", "VERIFIED", "IDLE", "PUBLISHED", "ACTIVE", "DONE", "SAME"), "good"),
+    **dict.fromkeys(
+        ("FINAL", "DELIVERED", "VERIFIED", "IDLE", "PUBLISHED", "ACTIVE", "DONE", "SAME", "CONFIRMED"), "good"
+    ),
     **dict.fromkeys(
         ("BUSY", "PROVING", "PROVED", "POSTED", "SATISFIED", "SETTLED", "SENT", "MINED", "SAFE", "RUNNING", "RESENT"),
         "work",
     ),
-    **dict.fromkeys(("RECEIVED", "OPEN", "ASSIGNED", "QUEUED", "PENDING", "PAUSED", "BUMPED"), "wait"),
+    **dict.fromkeys(("RECEIVED", "OPEN", "ASSIGNED", "QUEUED", "PENDING", "PAUSED", "BUMPED", "AWAITED"), "wait"),
     **dict.fromkeys(
-        ("FAILED", "EXPIRED", "FROZEN", "LOST", "REJECTED", "REFUSED", "DEAD", "OFFLINE", "DISABLED", "REORGED"),
+        (
+            *("FAILED", "EXPIRED", "FROZEN", "LOST", "REJECTED", "REFUSED", "DEAD", "OFFLINE", "DISABLED", "REORGED"),
+            *("MISSED", "CONTRADICTED"),
+        ),
         "bad",
     ),
 }

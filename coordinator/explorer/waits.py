@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from coordinator.ledger.transitions import TERMINAL_TASK_STATES, AttemptState, TaskState
+from coordinator.ledger.transitions import TERMINAL_TASK_STATES, AttemptState, Confirmation, TaskState
 from verifier.error_codes import CODES
 
 
@@ -72,6 +72,11 @@ class Situation:
     finality_depth: int
     """Blocks that must be on top; 0 where the chain itself says what is final."""
     finality_source: str = ""
+    confirmation: str = ""
+    """Where its second stage is; empty where it has none or the first one is not through."""
+    confirm_kind: str = ""
+    confirm_seconds: float = 0.0
+    """Until it should be confirmed."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +113,28 @@ def seconds_text(seconds: float) -> str:
 
 
 def explain(now: Situation) -> Why:
-    """Where the task is and why."""
+    """Where the task is and why, and where its confirmation is."""
+    why = _first_stage(now)
+    said = _second_stage(now)
+    return replace(why, detail=" ".join(part for part in (why.detail, said) if part)) if said else why
+
+
+def _second_stage(now: Situation) -> str:
+    match Confirmation(now.confirmation):
+        case Confirmation.AWAITED:
+            over = now.confirm_seconds <= 0
+            left = "its time is over" if over else f"within {seconds_text(now.confirm_seconds)}"
+            return f"{now.confirm_kind} is to confirm it: {left}."
+        case Confirmation.CONFIRMED:
+            return f"{now.confirm_kind} has confirmed it."
+        case Confirmation.MISSED:
+            return f"{now.confirm_kind} has not confirmed it in time."
+        case Confirmation.CONTRADICTED:
+            return f"{now.confirm_kind} has proven another output: a person must look."
+    return ""
+
+
+def _first_stage(now: Situation) -> Why:
     if now.state in TERMINAL_TASK_STATES:
         return _ended(now)
     if now.state is TaskState.RECEIVED:

@@ -162,6 +162,8 @@ def _task(terms: VersionTerms, closing: Closing, completeness: Completeness, roo
         "reordered": completeness.reordered,
         "state": TaskState.RECEIVED.value,
         "kinds": list(terms.kinds),
+        "confirm_kind": terms.confirm_kind,
+        "confirm_within": terms.confirm_within,
         "threshold": terms.threshold,
         "deadline_at": now + terms.deadline_ms,
         "provenance": terms.provenance,

@@ -39,6 +39,10 @@ class VersionTerms:
     """From a window's closing to its task's deadline."""
     provenance: str
     """`in-proof` when every program's proof enforces the signatures, else `attested`."""
+    confirm_kind: str = ""
+    """The kind of the policy's second stage, one of `kinds`; empty where there is none."""
+    confirm_within: int = 0
+    """Seconds that the second stage may take."""
 
 
 async def newest_version(session: AsyncSession, project_id: int) -> ProjectVersionRow | None:
@@ -78,6 +82,7 @@ async def load_terms(
     manifests = [manifest(str(each["name"]), programs) for each in row.programs]
     in_proof = all(each.provenance == "in-proof" for each in manifests)
     window = row.config.get("window", {})
+    assurance = row.config.get("assurance", {})
     return VersionTerms(
         row.project_id,
         row.version,
@@ -91,6 +96,8 @@ async def load_terms(
         row.threshold,
         int(row.config.get("deadline_seconds", DEFAULT_DEADLINE_SECONDS)) * 1000,
         "in-proof" if in_proof else "attested",
+        str(assurance.get("confirm", "")),
+        int(assurance.get("confirm_within", 0)),
     )
 
 

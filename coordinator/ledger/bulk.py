@@ -16,7 +16,13 @@ from typing import Any, TypeVar
 from sqlalchemy import BindParameter, Connection, Table, Update, bindparam, insert, select, update
 
 from coordinator.ledger.tables import AttemptRow, TaskEventRow, TaskRow
-from coordinator.ledger.transitions import ATTEMPT_TRANSITIONS, TASK_TRANSITIONS, AttemptState, TaskState
+from coordinator.ledger.transitions import (
+    ATTEMPT_TRANSITIONS,
+    CONFIRMING_TASK_STATES,
+    TASK_TRANSITIONS,
+    AttemptState,
+    TaskState,
+)
 from verifier.errors import Conflict, NotFound
 
 CHUNK = 500
@@ -36,7 +42,9 @@ _LOCKED_ATTEMPTS = (
     .with_for_update(of=ATTEMPTS)
 )
 _LOCKED_TASKS = (
-    select(TASKS.c.id, TASKS.c.state, TASKS.c.project_id, TASKS.c.next_fence)
+    select(
+        *(TASKS.c[name] for name in ("id", "state", "project_id", "next_fence", "confirm_kind", "confirmation")),
+    )
     .where(TASKS.c.id.in_(_IDS))
     .order_by(TASKS.c.id)
     .with_for_update()
@@ -272,33 +280,34 @@ class NewAttempt:
 def add_attempts(
     connection: Connection, now: int, wanted: Sequence[NewAttempt]
 ) -> tuple[list[tuple[NewAttempt, int, int]], list[Refusal]]:
-    """Record attempts of OPEN tasks; returns (attempt, its id, its fence) for each, and the tasks that take none.
+    """Record attempts of OPEN tasks, and of the confirming kind those of tasks that wait for it; returns (attempt, its
+    id, its fence) for each, and the tasks that take none.
 
     A task may be named more than once: its attempts get one fence after the other.
     """
     if not wanted:
         return [], []
     fences: dict[str, int] = {}
-    states: dict[str, str] = {}
+    states: dict[str, Any] = {}
     for some in chunks(sorted({attempt.task_id for attempt in wanted})):
         for row in connection.execute(_LOCKED_TASKS, {"ids": some}):
-            fences[row.id], states[row.id] = row.next_fence, row.state
+            fences[row.id], states[row.id] = row.next_fence, row
     first = dict(fences)
     refused = [
         Refusal(
             attempt.task_id,
             Conflict(
                 "W3B-3001",
-                f"task {attempt.task_id} is {states.get(attempt.task_id, 'gone')} and takes no attempt",
+                f"task {attempt.task_id} is {_state(states.get(attempt.task_id))} and takes no attempt",
                 field="state",
             ),
         )
         for attempt in wanted
-        if states.get(attempt.task_id) != TaskState.OPEN.value
+        if not _takes(states.get(attempt.task_id), attempt.kind)
     ]
     taken: dict[tuple[str, int], NewAttempt] = {}
     for attempt in wanted:
-        if states.get(attempt.task_id) == TaskState.OPEN.value:
+        if _takes(states.get(attempt.task_id), attempt.kind):
             taken[attempt.task_id, fences[attempt.task_id]] = attempt
             fences[attempt.task_id] += 1
     if not taken:
@@ -324,6 +333,17 @@ def add_attempts(
         ],
     )
     return [(attempt, ids[key], key[1]) for key, attempt in taken.items()], refused
+
+
+def _takes(task: Any, kind: str) -> bool:
+    """Whether a task takes an attempt of the kind now."""
+    if task is None or task.state == TaskState.OPEN.value:
+        return task is not None
+    return task.confirmation == "AWAITED" and kind == task.confirm_kind and task.state in CONFIRMING_TASK_STATES
+
+
+def _state(task: Any) -> str:
+    return "gone" if task is None else str(task.state)
 
 
 def _take_fences(connection: Connection, first: Mapping[str, int], after: Mapping[str, int]) -> None:

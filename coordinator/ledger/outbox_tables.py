@@ -51,8 +51,8 @@ class OutboxTxRow(SQLModel, table=True):
     fence: int | None = Field(default=None, sa_type=BigInteger)
     """The attempt's fencing token for `settle`: looked at again before the first byte is sent."""
     purpose: str
-    """create_project, publish_version, pause, resume, register_prover, register_key, register_session_key, apply_batch,
-    settle or retry_dapp."""
+    """create_project, publish_version, pause, resume, register_prover, register_key, store_collateral,
+    register_session_key, apply_batch, settle or retry_dapp."""
     ref: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     """What it is about: ids of tasks, attempts, provers, versions."""
     after_tx: int | None = Field(default=None, sa_type=RowId)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Integer, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, LargeBinary, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 RowId: Any = BigInteger().with_variant(Integer(), "sqlite")
@@ -217,6 +217,18 @@ class TaskRow(SQLModel, table=True):
         Index("ix_task_block", "block_number"),
         Index("ix_task_queue", "state", "project_id", "version", "deadline_at", "id"),
         Index("ix_task_deadline", "state", "deadline_at"),
+        Index(
+            "ix_task_awaited",
+            *("project_id", "version", "confirm_by", "id"),
+            sqlite_where=text("confirmation = 'AWAITED'"),
+            postgresql_where=text("confirmation = 'AWAITED'"),
+        ),
+        Index(
+            "ix_task_awaited_until",
+            "confirm_by",
+            sqlite_where=text("confirmation = 'AWAITED'"),
+            postgresql_where=text("confirmation = 'AWAITED'"),
+        ),
     )
     id: str = Field(primary_key=True)
     project_id: int = Field(index=True)
@@ -253,6 +265,24 @@ class TaskRow(SQLModel, table=True):
     next_fence: int = Field(default=1, sa_type=BigInteger)
     record_tx: int | None = Field(default=None, sa_type=RowId)
     """Outbox transaction that records it in FleetManagement."""
+    confirm_kind: str = ""
+    """The kind of the policy's second stage, one of `kinds`; empty where there is none."""
+    confirm_within: int = 0
+    """Seconds that the second stage may take after the first one."""
+    confirm_by: int | None = Field(default=None, sa_type=BigInteger)
+    """When these are over; unset until the first stage is through. The chain counts them from the settlement, later."""
+    confirmation: str = ""
+    """Where the second stage is: empty before it began, AWAITED, CONFIRMED, MISSED or CONTRADICTED
+    (`ledger.confirmation`)."""
+    confirmation_at: int | None = Field(default=None, sa_type=BigInteger)
+    """When `confirmation` last moved."""
+    confirm_code: str = ""
+    """Error code of a confirmation that is MISSED or CONTRADICTED."""
+    confirm_reason: str = ""
+    confirm_attempts_used: int = 0
+    """Attempts of `confirm_kind` that ended LOST or REJECTED, as far as they count against the cap."""
+    confirm_next_at: int = Field(default=0, sa_type=BigInteger)
+    """No new attempt of `confirm_kind` before."""
     output: str = ""
     public_output: bytes | None = Field(default=None, sa_column=_bytes(nullable=True))
     code: str = ""
@@ -331,7 +361,7 @@ class TaskEventRow(SQLModel, table=True):
     project_id: int = Field(index=True)
     attempt_id: int | None = Field(default=None, sa_type=RowId)
     subject: str
-    """`task`, `attempt` or `rerun`."""
+    """`task`, `attempt`, `rerun` or `confirmation`."""
     source: str
     """State before; empty for the first."""
     target: str

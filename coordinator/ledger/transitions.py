@@ -1,9 +1,10 @@
-"""The two state machines of the ledger, each one table of transitions.
+"""The state machines of the ledger, each one table of transitions: of tasks, of attempts, and of the confirmation that a
+task's second stage brings, which goes on when the task itself is FINAL.
 
 Rules:
 1. Every change of `TaskRow.state` and `AttemptRow.state` goes through `store.move_task` and `store.move_attempt`, or
-   for many at once through `bulk`, which look here and nowhere else; each is guarded by the current state inside one SQL
-   transaction.
+   for many at once through `bulk`, and of `TaskRow.confirmation` through `confirmation`, which look here and nowhere
+   else; each is guarded by the current state inside one SQL transaction.
 2. A transition that is not in the table raises Conflict (W3B-3001); nothing is changed.
 3. An attempt is moved only with its own fencing token; an old fence raises Conflict (W3B-3002) and the late report is
    recorded as an event.
@@ -14,7 +15,9 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 
 class TaskState(StrEnum):
@@ -129,12 +132,51 @@ ATTEMPT_TRANSITIONS: dict[AttemptState, dict[AttemptState, str]] = {
     AttemptState.SUPERSEDED: {},
 }
 
+
+class Confirmation(StrEnum):
+    """Where the second stage is."""
+
+    NONE = ""
+    """There is no second stage, or the first one is not through."""
+    AWAITED = "AWAITED"
+    """The first stage is through; a proof of the confirming kind is wanted."""
+    CONFIRMED = "CONFIRMED"
+    """The Router accepted the confirming proof, of the same output."""
+    MISSED = "MISSED"
+    """The time is over, or no attempt is left, and there is no such proof."""
+    CONTRADICTED = "CONTRADICTED"
+    """The confirming proof is of another output; a person must look."""
+
+
+CONFIRMATION_TRANSITIONS: dict[Confirmation, dict[Confirmation, str]] = {
+    Confirmation.NONE: {Confirmation.AWAITED: "first stage through"},
+    Confirmation.AWAITED: {
+        Confirmation.CONFIRMED: "confirming proof mined",
+        Confirmation.MISSED: "time over or retry cap reached",
+        Confirmation.CONTRADICTED: "another output proven",
+        Confirmation.NONE: "task put back by an operator",
+    },
+    Confirmation.CONFIRMED: {
+        Confirmation.AWAITED: "reorg dropped the confirming proof",
+        Confirmation.CONTRADICTED: "another output proven",
+    },
+    Confirmation.MISSED: {
+        Confirmation.CONFIRMED: "confirming proof mined late",
+        Confirmation.CONTRADICTED: "another output proven",
+        Confirmation.AWAITED: "first stage through again",
+        Confirmation.NONE: "task put back by an operator",
+    },
+    Confirmation.CONTRADICTED: {},
+}
+
 TERMINAL_TASK_STATES = frozenset(
     {TaskState.FINAL, TaskState.FAILED, TaskState.EXPIRED, TaskState.CANCELLED, TaskState.FROZEN}
 )
 """The states in which nothing more happens by itself; watches end there."""
 DEAD_TASK_STATES = frozenset({TaskState.FAILED, TaskState.EXPIRED})
 """The dead letters of tasks: an operator may put one back (`dispatch.requeue`)."""
+CONFIRMING_TASK_STATES = frozenset({TaskState.SATISFIED, TaskState.SETTLED, TaskState.FINAL})
+"""The states in which attempts of the confirming kind are made."""
 LIVE_ATTEMPT_STATES = frozenset(
     {
         AttemptState.ASSIGNED,
@@ -151,10 +193,15 @@ LEASED_ATTEMPT_STATES = frozenset({AttemptState.ASSIGNED, AttemptState.PROVING})
 def mermaid() -> str:
     """The docs page with both diagrams, drawn from the tables."""
     parts = ["# States\n\nDrawn from `coordinator/ledger/transitions.py` by `make docs`; do not edit.\n"]
-    for title, table in (("Task", TASK_TRANSITIONS), ("Attempt", ATTEMPT_TRANSITIONS)):
+    tables: tuple[tuple[str, Mapping[Any, Mapping[Any, str]]], ...] = (
+        ("Task", TASK_TRANSITIONS),
+        ("Attempt", ATTEMPT_TRANSITIONS),
+        ("Confirmation", CONFIRMATION_TRANSITIONS),
+    )
+    for title, table in tables:
         lines = [f"\n## {title}\n\n```mermaid\nstateDiagram-v2"]
         for source, ways in table.items():
-            lines += [f"    {source.value} --> {target.value}: {why}" for target, why in ways.items()]
+            lines += [f"    {source.value or '[*]'} --> {target.value}: {why}" for target, why in ways.items()]
         parts.append("\n".join(lines) + "\n```\n")
     return "".join(parts)
 

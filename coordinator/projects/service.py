@@ -18,6 +18,7 @@ from coordinator.webhooks.endpoints import create_endpoint, list_endpoints
 from coordinator.webhooks.signatures import BOTH, V1, V1A
 from coordinator.webhooks.ssrf import UrlPolicy
 from verifier import bindings
+from verifier.assurance import Assurance
 from verifier.bindings import Deployment
 from verifier.errors import Conflict, InvalidInput, NotFound, Refused
 
@@ -87,8 +88,8 @@ async def publish_version(
     transaction mined. Raises NotFound (W3B-2002, W3B-2005), InvalidInput (W3B-2001, W3B-6001) and Refused (W3B-6002,
     W3B-1013, W3B-2008).
     """
-    if file.assurance.independent and deployment.generation < bindings.GENERATION:
-        raise Refused("W3B-2008", "the contracts of this chain cannot ask for independent operators", field="assurance")
+    if deployment.generation < bindings.GENERATION and (asked := _beyond_a_number(file.assurance)):
+        raise Refused("W3B-2008", f"the contracts of this chain cannot ask for {asked}", field="assurance")
     check_da_url(file.model.da.url, da)
     project = await get_project(session, project_id)
     before = await _newest(session, project_id)
@@ -172,10 +173,18 @@ def _programs(file: ProjectFile, prepared: Mapping[str, PreparedProgram]) -> lis
 
 def _publication(project_id: int, file: ProjectFile, version: ProjectVersionRow, deployment: Deployment) -> bytes:
     """Call data that publishes the version; the call of before where its assurance only counts kinds."""
-    on_chain = _on_chain(file, version, deployment)
-    if not file.assurance.independent:
+    on_chain, assurance = _on_chain(file, version, deployment), file.assurance
+    if not _beyond_a_number(assurance):
         return bindings.publish_version(project_id, on_chain)
-    return bindings.publish_version_with_policy(project_id, on_chain, bindings.Policy(independent=True))
+    confirm = bindings.kind_hash(assurance.confirm) if assurance.confirm else bytes(32)
+    policy = bindings.Policy(assurance.independent, assurance.confirm_within, confirm)
+    return bindings.publish_version_with_policy(project_id, on_chain, policy)
+
+
+def _beyond_a_number(assurance: Assurance) -> str:
+    """What the assurance asks the contracts for beyond a number of kinds, in words; empty for nothing."""
+    asked = ["independent operators"] * assurance.independent + ["a second stage"] * bool(assurance.confirm)
+    return " and ".join(asked)
 
 
 def _on_chain(file: ProjectFile, version: ProjectVersionRow, deployment: Deployment) -> bindings.Version:

@@ -17,7 +17,7 @@ from sqlmodel import col, func, select
 from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import Ledger
 from coordinator.ledger.tables import AttemptRow, TaskRow
-from coordinator.ledger.transitions import TERMINAL_TASK_STATES, AttemptState, TaskState
+from coordinator.ledger.transitions import TERMINAL_TASK_STATES, AttemptState, Confirmation, TaskState
 from coordinator.reconcile.report import Break, InvariantReport
 from coordinator.settlement.chain import Chain, RpcRefused
 from coordinator.settlement.outbox import DONE_STATES, UNSENT_STATES
@@ -131,7 +131,9 @@ class _Checks:
             return Break("W3B-5024", subject, message, task.project_id)
         answer = await self._side.call(self._side.deployment.router, bindings.call_task_state(_bytes(task.id)))
         state = bindings.decode_task_state(answer)
-        if task.state not in _SETTLED:
+        # A result that was FINAL when it was contradicted: the ledger has said so.
+        is_told = task.confirmation == Confirmation.CONTRADICTED.value and state.status is TaskStatus.FROZEN
+        if task.state not in _SETTLED or is_told:
             return None
         output = "0x" + state.output.hex()
         if state.status is not TaskStatus.SETTLED or output != task.output:

@@ -110,7 +110,11 @@ async def _proofs(session: AsyncSession, report: InvariantReport, project_id: in
         report.add(Break("W3B-5029", f"task {task}", f"{count} proofs of kind {kind} count as accepted", project))
     accepted = (
         select(func.count(func.distinct(AttemptRow.kind)))
-        .where(col(AttemptRow.task_id) == col(TaskRow.id), AttemptRow.state == AttemptState.VERIFIED.value)
+        .where(
+            col(AttemptRow.task_id) == col(TaskRow.id),
+            AttemptRow.state == AttemptState.VERIFIED.value,
+            col(AttemptRow.kind) != col(TaskRow.confirm_kind),
+        )
         .scalar_subquery()
     )
     few: Any = select(TaskRow.id, TaskRow.project_id, TaskRow.threshold, accepted).where(

@@ -8,7 +8,8 @@ Rules, in this order:
    tasks of one project cannot hold back another's only one.
 4. Within a project the earliest deadline goes first.
 5. Where the project wants independent operators, nobody who stands behind a proof or an attempt of the task gets
-   another one. The kind that a project names after `else` is given out only when the deadline is at risk.
+   another one. The kind that a project names after `else` is given out only when the deadline is at risk, and the one
+   that confirms only when the result stands: such a task waits once more, for that kind alone (`OpenTask.confirms`).
 6. The prover with the fewest leases takes it, among those the one that was idle longest; one that failed this task
    before only when no other has room.
 """
@@ -45,8 +46,10 @@ def choose_prover(
 
 
 def lease_for(now: int, task: OpenTask, prover: Prover, limits: Limits, *, is_hedge: bool = False) -> Lease:
-    """The lease with its two times; the deadline never lies after the task's."""
-    deadline = min(task.deadline_at, now + limits.attempt_ms + limits.settle_ms)
+    """The lease with its two times; the deadline never lies after the task's, or as much as a settlement takes after
+    that of a proof which confirms."""
+    last = task.deadline_at + limits.settle_ms if task.confirms else task.deadline_at
+    deadline = min(last, now + limits.attempt_ms + limits.settle_ms)
     return Lease(
         task_id=task.id,
         project_id=task.project_id,

@@ -81,6 +81,9 @@ class OpenTask:
     """Whether nobody may stand behind two of its proofs."""
     live_parties: frozenset[str] = frozenset()
     """Who stands behind its live attempts, where it is `independent`."""
+    confirms: bool = False
+    """Whether its result stands already and one more proof is to confirm it until `deadline_at`: late is better than
+    never, so that an attempt which began before may end after."""
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class Loops:
         anchors = simulated_anchors(self._settings.home)
         contracts = TeeContracts(self._ledger, chain, deployment, member=signer.address, anchors=anchors)
         domain = Domain(deployment.chain_id, deployment.router_bytes())
-        return SessionKeyCalls(contracts, signer, domain, anchors=anchors)
+        return SessionKeyCalls(contracts, chain, signer, domain, anchors=anchors)
 
     def _start_dispatch(self, deployment: Deployment, provers: Mapping[str, Prover], tell: TaskEvents) -> None:
         kinds = Counter(program.kind for program in installed_programs().values())

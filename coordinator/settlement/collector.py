@@ -26,9 +26,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import aliased
-from sqlmodel import col, exists, select
+from sqlmodel import col, exists, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.confirmation import is_confirming
 from coordinator.ledger.outbox_tables import OutboxTxRow, SessionKeyRow
 from coordinator.ledger.outboxes import enqueue_tx
 from coordinator.ledger.store import Ledger
@@ -237,7 +238,7 @@ class Collector:
             .where(
                 AttemptRow.state == AttemptState.ASSIGNED.value,
                 col(AttemptRow.assign_tx).is_(None),
-                TaskRow.state == TaskState.OPEN.value,
+                or_(TaskRow.state == TaskState.OPEN.value, is_confirming(col(AttemptRow.kind))),
                 # After a restart a lease waits for its worker; until then FleetManagement would refuse it.
                 ProverRow.status != "OFFLINE",
                 col(OutboxTxRow.state).in_(outbox.DONE_STATES),
@@ -307,7 +308,13 @@ class Collector:
                 AttemptRow.state == AttemptState.PROVED.value,
                 col(AttemptRow.settle_tx).is_(None),
                 col(AttemptRow.assign_tx).is_not(None),
-                col(TaskRow.state).in_((TaskState.OPEN.value, TaskState.SATISFIED.value)),
+                or_(
+                    col(TaskRow.state).in_((TaskState.OPEN.value, TaskState.SATISFIED.value)),
+                    is_confirming(col(AttemptRow.kind)),
+                    # Kept by the dispatch as evidence: it shows another output than the result at the Router.
+                    (col(TaskRow.state) == TaskState.FROZEN.value)
+                    & (col(AttemptRow.kind) == col(TaskRow.confirm_kind)),
+                ),
                 key_registrations.settleable(),
                 ~sent,
             )

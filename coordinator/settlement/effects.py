@@ -34,7 +34,7 @@ from verifier.finality_proof import FinalityProof
 
 
 class TaskEvent(Protocol):
-    """What tells of a task, in the transaction that made it FINAL, FAILED or FROZEN."""
+    """What tells of a task, in the transaction that made it FINAL, FAILED or FROZEN, or moved its confirmation."""
 
     async def __call__(
         self, session: AsyncSession, now: int, task: TaskRow, proof: FinalityProof | None = None, /
@@ -80,8 +80,9 @@ class Effects:
             case "apply_batch":
                 await self._move_tasks(session, now, row, TaskState.RECEIVED, TaskState.OPEN)
             case "settle" if receipt is not None:
+                before = await settled.confirmation_of(session, row)
                 task = await settled.mined(session, now, row, receipt, self._router)
-                if task.state == TaskState.FROZEN.value:
+                if task.state == TaskState.FROZEN.value or task.confirmation != before:
                     await self._tell(session, now, task)
             case "retry_dapp" if receipt is not None:
                 await settled.dapp_retried(session, row, receipt, self._router)
@@ -91,8 +92,9 @@ class Effects:
     async def refused(self, session: AsyncSession, now: int, row: OutboxTxRow, error: W3bstreamError) -> None:
         """The transaction will never be accepted."""
         if row.purpose == "settle":
+            before = await settled.confirmation_of(session, row)
             task = await settled.refused(session, now, row, error)
-            if task.state == TaskState.FROZEN.value:
+            if task.state == TaskState.FROZEN.value or task.confirmation != before:
                 await self._tell(session, now, task)
         elif row.purpose == "publish_version":
             await _set_version(session, row, "FAILED")

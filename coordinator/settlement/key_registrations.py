@@ -1,7 +1,8 @@
 """Registration of session keys: what a TEE prover's proofs wait for, and what becomes of them where it is refused.
 
-A key is registered once, by a transaction of its own; the proofs that it signed are sent after that is mined. A key
-that is refused takes its proofs with it, those that came before and those that come later.
+A key is registered once, by a transaction of its own; the proofs that it signed are sent after that is mined. Where its
+evidence is verified against collateral that the chain lacks, a transaction before it brings that. A key that is refused
+takes its proofs with it, those that came before and those that come later.
 """
 
 from __future__ import annotations
@@ -26,13 +27,38 @@ from verifier.errors import InvalidInput, Refused, Unavailable, W3bstreamError
 
 logger = structlog.get_logger(__name__)
 PURPOSE = "register_session_key"
+COLLATERAL_PURPOSE = "store_collateral"
+
+
+@dataclass(frozen=True)
+class Registering:
+    """The call that registers a key."""
+
+    to: str
+    """TeeVerifier, 0x hex."""
+    data: bytes
+    collateral: Collateral | None = None
+    """What must be mined before."""
+
+
+@dataclass(frozen=True)
+class Collateral:
+    """A call that brings collateral to a store (`coordinator.settlement.dcap_collateral`)."""
+
+    to: str
+    """The store, 0x hex."""
+    data: bytes
+    pck: str
+    """keccak256 of the machine's PCK certificate, 0x hex."""
+    tee: int
+    """0 for SGX, 0x81 for TDX."""
 
 
 class SessionKeyCalls(Protocol):
     """Knows the contract call that registers a session key."""
 
-    async def call(self, document: Mapping[str, Any]) -> tuple[str, bytes]:
-        """Contract and call data for a registration (`SessionKeyRow.document`).
+    async def call(self, document: Mapping[str, Any]) -> Registering:
+        """The call for a registration (`SessionKeyRow.document`), with what it needs before it.
 
         Raises Unavailable where there is no mined contract yet, and is asked again; Refused or InvalidInput for a
         registration that can never be.
@@ -43,8 +69,7 @@ class SessionKeyCalls(Protocol):
 class Answer:
     """What is to be done about one key."""
 
-    to: str = ""
-    data: bytes = b""
+    call: Registering | None = None
     error: W3bstreamError | None = None
     """Why it will never be registered."""
 
@@ -58,7 +83,7 @@ async def answers(ledger: Ledger, calls: SessionKeyCalls | None, limit: int) -> 
     found = {}
     for row in rows:
         try:
-            found[row.digest] = Answer(*await calls.call(row.document))
+            found[row.digest] = Answer(await calls.call(row.document))
         except Unavailable as error:
             logger.info("a session key waits", digest=row.digest, kind=row.kind, why=str(error)[:300])
         except (Refused, InvalidInput) as error:
@@ -75,24 +100,58 @@ def _unregistered() -> SelectOfScalar[SessionKeyRow]:
 
 
 async def register(session: AsyncSession, now: int, found: Mapping[str, Answer]) -> None:
-    """Enqueue the registrations, or write down why there will be none."""
+    """Enqueue the registrations, or write down why there will be none.
+
+    While collateral is on its way to a store, other keys that lack some wait: most often it is theirs as well.
+    """
     for digest, answer in found.items():
         row = await session.get_one(SessionKeyRow, digest, populate_existing=True)
         if row.register_tx is not None or row.code:
             continue
         if answer.error is not None:
             set_refused(row, answer.error)
-        else:
+        elif (call := answer.call) is not None:
+            if call.collateral is not None and await _is_under_way(session, call.collateral):
+                continue
             row.register_tx = await enqueue_tx(
                 session,
                 now,
-                dedupe_key=f"{PURPOSE}:{answer.to.lower()}:{digest}",
+                dedupe_key=f"{PURPOSE}:{call.to.lower()}:{digest}",
                 purpose=PURPOSE,
-                to=answer.to,
-                data=answer.data,
+                to=call.to,
+                data=call.data,
                 ref={"session_key": digest, "kind": row.kind, "address": row.address, "prover": row.prover_address},
+                after_tx=await _bring(session, now, row, call.collateral),
             )
         session.add(row)
+
+
+async def _is_under_way(session: AsyncSession, collateral: Collateral) -> bool:
+    found = await session.exec(
+        select(OutboxTxRow.id)
+        .where(
+            OutboxTxRow.purpose == COLLATERAL_PURPOSE,
+            OutboxTxRow.to == collateral.to,
+            col(OutboxTxRow.state).in_(outbox.UNSENT_STATES),
+        )
+        .limit(1)
+    )
+    return found.first() is not None
+
+
+async def _bring(session: AsyncSession, now: int, key: SessionKeyRow, collateral: Collateral | None) -> int | None:
+    """Enqueue the collateral before the registration; its outbox row's id."""
+    if collateral is None:
+        return None
+    return await enqueue_tx(
+        session,
+        now,
+        dedupe_key=f"{COLLATERAL_PURPOSE}:{collateral.to.lower()}:{key.digest}",
+        purpose=COLLATERAL_PURPOSE,
+        to=collateral.to,
+        data=collateral.data,
+        ref={"session_key": key.digest, "kind": key.kind, "pck": collateral.pck, "tee": collateral.tee},
+    )
 
 
 def set_refused(row: SessionKeyRow, error: W3bstreamError) -> None:

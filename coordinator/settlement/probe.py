@@ -9,8 +9,9 @@ from coordinator.ledger.tables import AttemptRow, ProjectVersionRow
 from coordinator.settlement.chain import Chain, Receipt, Reverted
 from verifier import bindings
 from verifier.bindings import TaskStatus
-from verifier.bindings.abi import decode_result, event_topic
+from verifier.bindings.abi import decode_result, encode_call, event_topic
 from verifier.bindings.tee import call_session_key_of, decode_session_key_of
+from verifier.dcap_calldata import STORE
 from verifier.errors import Unavailable
 
 
@@ -41,9 +42,9 @@ async def task_status(chain: Chain, sender: str, router: str, task_id: str) -> T
 async def is_done(session: AsyncSession, chain: Chain, sender: str, row: OutboxTxRow) -> bool:
     """Whether the effect of a transaction without a receipt of interest is there.
 
-    The errors that bring us here (`verdicts.judge`) settle it but for three, which also hold when somebody else took the
-    project id, published another version or used the session key's nonce for another key: these are compared with the
-    chain.
+    The errors that bring us here (`verdicts.judge`) settle it but for four, which also hold when somebody else took the
+    project id, published another version or used the session key's nonce for another key, and for collateral that is not
+    older than the store's: these are compared with the chain.
     """
     try:
         if row.purpose == "create_project":
@@ -62,6 +63,8 @@ async def is_done(session: AsyncSession, chain: Chain, sender: str, row: OutboxT
             parts = (_bytes(each) for each in (key.program_id, key.prover_address, key.address))
             known = decode_session_key_of(await chain.call(sender, row.to, call_session_key_of(*parts)))
             return known.expiry > 0 and not known.revoked
-    except Reverted:  # no such project or version
+        if row.purpose == "store_collateral":
+            await chain.call(sender, row.to, encode_call(STORE, "platformOf", _bytes(row.ref["pck"]), row.ref["tee"]))
+    except Reverted:  # no such project, version or collateral
         return False
     return True

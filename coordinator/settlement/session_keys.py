@@ -7,12 +7,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from coordinator.settlement.tee_contracts import NATIVE, Anchors, TeeContract, TeeContracts
+from coordinator.settlement.chain import Chain
+from coordinator.settlement.dcap_collateral import CollateralStore
+from coordinator.settlement.key_registrations import Collateral, Registering
+from coordinator.settlement.many_chains import agreed
+from coordinator.settlement.tee_contracts import DCAP, NATIVE, Anchors, TeeContract, TeeContracts
+from verifier import dcap_calldata
 from verifier.attestation import onchain
 from verifier.attestation.binding import register_key
 from verifier.attestation.committee import Appraised
 from verifier.attestation.evidence import Platform
 from verifier.attestation.identity import artifact
+from verifier.attestation.intel_quote import parse
 from verifier.attestation.policy import AppraisalPolicy
 from verifier.attestation.registration import Registration, appraise_registration
 from verifier.bindings.tee import register_session_key
@@ -36,6 +42,7 @@ class SessionKeyCalls:
     def __init__(
         self,
         contracts: TeeContracts,
+        chain: Chain,
         signer: DigestSigner,
         domain: Domain,
         *,
@@ -43,26 +50,42 @@ class SessionKeyCalls:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._contracts = contracts
+        self._chain = agreed(chain)  # a key that is refused is never registered
         self._signer = signer
         self._domain = domain
         self._anchors = anchors
         self._clock = clock
 
-    async def call(self, document: Mapping[str, Any]) -> tuple[str, bytes]:
-        """(address, call data) that registers a key.
+    async def call(self, document: Mapping[str, Any]) -> Registering:
+        """The call that registers a key, and what has to be brought to the chain before.
 
         Parameters: `document` is `Registration.to_json()`. Raises what is wrong with it: InvalidInput (W3B-9101 to
-        W3B-9104), Refused (W3B-4012, W3B-9105 to W3B-9114); and what `TeeContracts.deployed` raises.
+        W3B-9104), Refused (W3B-4012, W3B-9105 to W3B-9114); what `TeeContracts.deployed` raises; and on the route `dcap`
+        what `CollateralStore.missing` does.
         """
         registration = Registration.from_json(document)
         contract = await self._contracts.deployed(registration.kind)
         evidence = await asyncio.to_thread(self._evidence, registration, contract)
-        return contract.verifier, register_session_key(registration.key, evidence)
+        data = register_session_key(registration.key, evidence)
+        return Registering(contract.verifier, data, await self._collateral(registration, contract))
+
+    async def _collateral(self, registration: Registration, contract: TeeContract) -> Collateral | None:
+        if contract.route != DCAP:
+            return None
+        quote, endorsements = registration.cpu.evidence.data, registration.cpu.endorsements
+        store = CollateralStore(self._chain, self._signer.address, contract.store, self._clock)
+        data = await store.missing(quote, endorsements, registration.key.expiry)
+        if not data:
+            return None
+        pck = "0x" + dcap_calldata.evidence(quote, endorsements)[:32].hex()
+        return Collateral(contract.store, data, pck, parse(quote).tee)
 
     def _evidence(self, registration: Registration, contract: TeeContract) -> bytes:
         cpu = registration.cpu
         if contract.route == NATIVE:
             return onchain.encode(cpu.evidence, cpu.endorsements)
+        if contract.route == DCAP:
+            return dcap_calldata.evidence(cpu.evidence.data, cpu.endorsements)
         return self._vouched(registration, contract)
 
     def _vouched(self, registration: Registration, contract: TeeContract) -> bytes:

@@ -6,16 +6,18 @@ from sqlalchemy import update
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from coordinator.ledger.confirmation import awaited, may_become, move_confirmation
 from coordinator.ledger.outbox_tables import OutboxTxRow
 from coordinator.ledger.store import get_task, move_attempt, move_task, record_event
 from coordinator.ledger.tables import AttemptRow, TaskRow
-from coordinator.ledger.transitions import TASK_TRANSITIONS, AttemptState, TaskState
+from coordinator.ledger.transitions import TASK_TRANSITIONS, AttemptState, Confirmation, TaskState
 from coordinator.settlement.chain import Receipt
 from coordinator.settlement.outbox import DONE_STATES
 from verifier.bindings import Event, decode_event, kind_hash
 from verifier.errors import W3bstreamError
 
 FROZEN = "W3B-5007"
+FROZEN_THERE = "two different outputs are proven at the Router"
 _LIVE_PROOFS = (AttemptState.PROVED.value, AttemptState.POSTED.value, AttemptState.VERIFIED.value)
 
 
@@ -42,6 +44,11 @@ def events_about(receipt: Receipt, router: str, task_id: str) -> dict[str, Event
     return found
 
 
+async def confirmation_of(session: AsyncSession, row: OutboxTxRow) -> str:
+    """Where the confirmation is of the task that a settle transaction is about."""
+    return (await get_task(session, row.ref["task_id"])).confirmation
+
+
 async def posted(session: AsyncSession, now: int, row: OutboxTxRow) -> None:
     """PROVED → POSTED."""
     attempt = await _attempt(session, row)
@@ -64,10 +71,24 @@ async def mined(session: AsyncSession, now: int, row: OutboxTxRow, receipt: Rece
     if "TaskFrozen" in events:
         first, second = (f"0x{events['TaskFrozen'].args[name].hex()}" for name in ("first", "second"))
         reason = f"two different outputs proven on chain: {first}, then {second}"
-        return await _freeze(session, now, attempt.task_id, reason)
+        return await _freeze(session, now, attempt.task_id, reason, by=attempt.kind)
+    task = await get_task(session, attempt.task_id)
     if "TaskSettled" in events:
-        return await _settle(session, now, events, receipt, attempt.task_id)
-    return await get_task(session, attempt.task_id)
+        task = await _settle(session, now, events, receipt, attempt.task_id)
+    if "ProofVerified" in events and task.confirm_kind:
+        task = await _confirm(session, now, task, events["ProofVerified"], receipt)
+    return task
+
+
+async def _confirm(session: AsyncSession, now: int, task: TaskRow, event: Event, receipt: Receipt) -> TaskRow:
+    """AWAITED or MISSED → CONFIRMED where the accepted proof, whoever made it, is of the confirming kind."""
+    is_confirming = event.args["kind"] == kind_hash(task.confirm_kind)
+    if not is_confirming or not may_become(task, Confirmation.CONFIRMED):
+        return task
+    reason = f"a proof of {task.confirm_kind} by {str(event.args['prover']).lower()} in {receipt.tx_hash}"
+    if task.confirm_by is not None and now > task.confirm_by:
+        reason += f", {(now - task.confirm_by) // 1000} s late"
+    return await move_confirmation(session, now, task.id, Confirmation.CONFIRMED, reason=reason)
 
 
 async def _judge_attempt(session: AsyncSession, now: int, attempt: AttemptRow, events: dict[str, Event]) -> None:
@@ -116,7 +137,7 @@ async def _settle(session: AsyncSession, now: int, events: dict[str, Event], rec
     if task.state == TaskState.RECEIVED.value:
         task = await move_task(session, now, task_id, TaskState.OPEN)
     if task.state == TaskState.OPEN.value:
-        task = await move_task(session, now, task_id, TaskState.SATISFIED)
+        task = await move_task(session, now, task_id, TaskState.SATISFIED, **awaited(task, now))
     if task.state != TaskState.SATISFIED.value:
         await record_event(
             session,
@@ -142,19 +163,27 @@ async def _settle(session: AsyncSession, now: int, events: dict[str, Event], rec
     )
 
 
-async def _freeze(session: AsyncSession, now: int, task_id: str, reason: str = "") -> TaskRow:
+async def _freeze(session: AsyncSession, now: int, task_id: str, reason: str = "", *, by: str = "") -> TaskRow:
+    """… → FROZEN as far as the table has a way, and what the conflict says of the confirmation: `by` is the kind of the
+    proof that brought it about."""
     task = await get_task(session, task_id)
+    concerns = task.confirmation == Confirmation.CONFIRMED.value or (by != "" and by == task.confirm_kind)
+    if concerns and may_become(task, Confirmation.CONTRADICTED):
+        task = await move_confirmation(
+            session, now, task_id, Confirmation.CONTRADICTED, reason=reason or FROZEN_THERE, code=FROZEN
+        )
     if TaskState.FROZEN not in TASK_TRANSITIONS[TaskState(task.state)]:
         return task
     return await move_task(session, now, task_id, TaskState.FROZEN, reason=reason, code=FROZEN)
 
 
 async def refused(session: AsyncSession, now: int, row: OutboxTxRow, error: W3bstreamError) -> TaskRow:
-    """PROVED or POSTED → REJECTED; a task that no longer has a live proof of the kind is OPEN again."""
+    """PROVED or POSTED → REJECTED; a task that no longer has a live proof of the kind is OPEN again, unless the kind only
+    confirms it."""
     attempt = await _attempt(session, row)
     if row.ref.get("error") == "TaskIsFrozen":
         await _reject(session, now, attempt, error)
-        return await _freeze(session, now, attempt.task_id)
+        return await _freeze(session, now, attempt.task_id, by=attempt.kind)
     return await rejected(session, now, attempt, error)
 
 
@@ -167,6 +196,8 @@ async def rejected(session: AsyncSession, now: int, attempt: AttemptRow, error: 
     """The same for an attempt whose proof the chain will never accept, sent or not."""
     await _reject(session, now, attempt, error)
     task = await get_task(session, attempt.task_id)
+    if attempt.kind == task.confirm_kind:
+        return task
     if task.state == TaskState.SATISFIED.value and not await _has_live_proof(session, attempt):
         await move_task(session, now, task.id, TaskState.OPEN, code=error.code)
         return await unrecorded(session, now, task.id)
@@ -203,11 +234,15 @@ async def _has_live_proof(session: AsyncSession, attempt: AttemptRow) -> bool:
 
 
 async def dropped(session: AsyncSession, now: int, row: OutboxTxRow) -> None:
-    """VERIFIED → POSTED, and SETTLED → SATISFIED (RECEIVED without a record) when this transaction settled the task."""
+    """VERIFIED → POSTED, SETTLED → SATISFIED (RECEIVED without a record) when this transaction settled the task, and
+    CONFIRMED → AWAITED when it confirmed it."""
     attempt = await _attempt(session, row)
-    if attempt.state == AttemptState.VERIFIED.value:
+    was_accepted = attempt.state == AttemptState.VERIFIED.value
+    if was_accepted:
         await _move(session, now, attempt, AttemptState.POSTED)
     task = await get_task(session, attempt.task_id)
+    if was_accepted and attempt.kind == task.confirm_kind and task.confirmation == Confirmation.CONFIRMED.value:
+        task = await move_confirmation(session, now, task.id, Confirmation.AWAITED)
     if task.state == TaskState.SETTLED.value and task.transaction_hash == row.tx_hash:
         await move_task(
             session,

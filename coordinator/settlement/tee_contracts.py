@@ -22,18 +22,23 @@ from coordinator.ledger.store import Ledger
 from coordinator.settlement import outbox
 from coordinator.settlement.chain import Chain, Reverted, RpcRefused
 from coordinator.settlement.deployment import created_address
+from coordinator.settlement.many_chains import agreed
 from verifier.attestation.anchors import SimulatedAnchors
 from verifier.attestation.evidence import Platform
 from verifier.attestation.identity import KIND_PREFIX, kind_of
-from verifier.bindings import Deployment, abi_of, bytecode_of
+from verifier.attestation.policy import TcbPolicy
+from verifier.bindings import Deployment, abi_of, bytecode_of, decode_revert
 from verifier.bindings.tee import MAX_LIFETIME, SevSnpPolicy
+from verifier.dcap_calldata import ADAPTER, STORE, adapter_arguments
 from verifier.errors import NotFound, Refused, Unavailable
 
 log = structlog.get_logger(__name__)
-NATIVE, COMMITTEE = "native", "committee"
+NATIVE, DCAP, COMMITTEE = "native", "dcap", "committee"
 """Routes, as `IAttestation.route` says them."""
 PRECOMPILES = {Platform.SEV_SNP: 0x573302, Platform.NITRO: 0x573303}
 """Native verifiers of our L1 (docs/reference/precompiles.md)."""
+QUOTES = frozenset({Platform.SGX, Platform.TDX})
+"""Verified in Solidity where the chain has the P-256 precompile (docs/reference/dcap-on-chain.md)."""
 KINDS = frozenset(kind_of(each) for each in Platform if each is not Platform.SEV)
 """TEE kinds that settle. Legacy SEV is left out: its evidence carries what the host chose, so that it binds no key."""
 NITRO_MAX_AGE = 3600
@@ -51,11 +56,14 @@ class TeeContract:
 
     kind: str
     route: str
-    """`native`: the chain's precompile verifies evidence; `committee`: the coordinator's own account says that it did."""
+    """`native`: the chain's precompile verifies evidence; `dcap`: a contract does; `committee`: the coordinator's own
+    account says that it did."""
     attestation: str
     """The adapter's address, 0x hex."""
     verifier: str
     """TeeVerifier's address, 0x hex."""
+    store: str = ""
+    """DcapCollateral's address on route `dcap`, 0x hex; empty elsewhere."""
 
 
 class TeeContracts:
@@ -74,7 +82,7 @@ class TeeContracts:
         anchors: Anchors,
     ) -> None:
         self._ledger = ledger
-        self._chain = chain
+        self._chain = agreed(chain)  # which route a kind goes is not taken back
         self._deployment = deployment
         self._member = member
         self._anchors = anchors
@@ -103,7 +111,8 @@ class TeeContracts:
         return self._found[kind]
 
     async def _contracts(self, platform: Platform, create: Create) -> TeeContract:
-        kind = kind_of(platform)
+        kind, store = kind_of(platform), ""
+        committee = [kind, True, [self._member], 1]
         if platform in PRECOMPILES and await self._has_precompile(PRECOMPILES[platform]):
             route = NATIVE
             anchors = await asyncio.to_thread(self._anchors, platform)
@@ -113,12 +122,40 @@ class TeeContracts:
                 Platform.NITRO: ("NitroAttestation", NITRO_MAX_AGE),
             }[platform]
             attestation = await create(name, [roots, limits])
+        elif platform in QUOTES and (root := await self._quotes_root(platform, committee)):
+            route = DCAP
+            store = await create(STORE, [root])
+            attestation = await create(ADAPTER, [store, *adapter_arguments(platform, TcbPolicy())])
         else:
             route = COMMITTEE
-            attestation = await create("CommitteeAttestation", [kind, True, [self._member], 1])
+            attestation = await create("CommitteeAttestation", committee)
         verifier = await create("TeeVerifier", [self._deployment.router, attestation, MAX_LIFETIME])
         log.info("tee_verifier", kind=kind, route=route, attestation=attestation, verifier=verifier, simulated=True)
-        return TeeContract(kind, route, attestation, verifier)
+        return TeeContract(kind, route, attestation, verifier, store)
+
+    async def _quotes_root(self, platform: Platform, committee: Sequence[Any]) -> bytes:
+        """The root certificate, DER, under which the chain verifies the platform's quotes; empty where it cannot.
+
+        A kind keeps the route that it has: published versions name its verifier. The store's own creation tells whether
+        the chain has P-256, for it checks the root's signature.
+        """
+        if await self._is_known("CommitteeAttestation", committee):
+            return b""
+        anchors = await asyncio.to_thread(self._anchors, platform)
+        (root,) = (each.der for each in anchors.of(platform))
+        if not await self._is_known(STORE, [root]):
+            try:
+                await self._chain.call(self._member, "", _creation(STORE, [root]))
+            except Reverted as error:
+                why = str(decode_revert(error.data))
+                log.warning("no_dcap", kind=kind_of(platform), route=COMMITTEE, why=f"no P-256 at 0x100: {why}")
+                return b""
+        return root
+
+    async def _is_known(self, contract: str, arguments: Sequence[Any]) -> bool:
+        """Whether the contract is deployed or on its way."""
+        row = await self._row(contract, arguments)
+        return row is not None and row.state != "REFUSED"
 
     async def _has_precompile(self, number: int) -> bool:
         """An empty input is malformed to the precompile, and nothing to an account without code."""
@@ -151,13 +188,16 @@ class TeeContracts:
             await asyncio.sleep(_POLL_SECONDS)
 
     async def _existing(self, contract: str, arguments: Sequence[Any]) -> str:
-        key = self._key(contract, _creation(contract, arguments))
-        async with self._ledger.reading() as session:
-            row = (await session.exec(select(OutboxTxRow).where(OutboxTxRow.dedupe_key == key))).first()
+        row = await self._row(contract, arguments)
         address = "" if row is None else _address(row)
         if not address:
             raise Unavailable("W3B-5001", f"{contract} is not deployed yet")
         return address
+
+    async def _row(self, contract: str, arguments: Sequence[Any]) -> OutboxTxRow | None:
+        key = self._key(contract, _creation(contract, arguments))
+        async with self._ledger.reading() as session:
+            return (await session.exec(select(OutboxTxRow).where(OutboxTxRow.dedupe_key == key))).first()
 
     def _key(self, contract: str, data: bytes) -> str:
         return f"deploy:{self._deployment.chain_id}:{contract}:{keccak(data).hex()}"

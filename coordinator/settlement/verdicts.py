@@ -21,6 +21,7 @@ _DONE: frozenset[tuple[str, str]] = frozenset(
         ("settle", "AlreadyVerified"),
         ("register_prover", "ProverExists"),
         ("register_session_key", "NonceUsed"),
+        ("store_collateral", "CollateralRefused"),
         ("create_project", "ProjectIdUnavailable"),
         ("publish_version", "VersionNotIncreasing"),
         ("pause", "AlreadySo"),

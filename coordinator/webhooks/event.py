@@ -25,10 +25,16 @@ TASK_FINAL = "w3bstream.task.final"
 TASK_FAILED = "w3bstream.task.failed"
 TASK_EXPIRED = "w3bstream.task.expired"
 TASK_FROZEN = "w3bstream.task.frozen"
+TASK_CONFIRMED = "w3bstream.task.confirmed"
+TASK_UNCONFIRMED = "w3bstream.task.unconfirmed"
+TASK_CONTRADICTED = "w3bstream.task.contradicted"
 MAX_BODY = 20_000
 """Bytes of an event, as Standard Webhooks asks ("Payload size")."""
 _MAX_REASON = 1000
-EVENT_TYPES = (TASK_FINAL, TASK_FAILED, TASK_EXPIRED, TASK_FROZEN)
+EVENT_TYPES = (
+    *(TASK_FINAL, TASK_FAILED, TASK_EXPIRED, TASK_FROZEN),
+    *(TASK_CONFIRMED, TASK_UNCONFIRMED, TASK_CONTRADICTED),
+)
 """Every event type there is."""
 
 EVIDENCE_METHOD = "w3bstream.v1.EvidenceService/GetEvidence"
@@ -114,6 +120,21 @@ def _hex(value: bytes | None) -> str:
     return "" if value is None else "0x" + value.hex()
 
 
+def _confirmation(task: TaskRow) -> dict[str, Any]:
+    """Where the second stage of the task's assurance is."""
+    found: dict[str, Any] = {"kind": task.confirm_kind, "state": task.confirmation, "reason": task.confirm_reason}
+    if task.confirm_by is not None:
+        found["confirm_by"] = _moment(task.confirm_by)
+    if task.confirm_code:
+        found["code"] = task.confirm_code
+    return found
+
+
+def _moment(at: int) -> str:
+    """Milliseconds since the Unix epoch as RFC 3339."""
+    return datetime.fromtimestamp(at / 1000, tz=UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def task_data(
     task: TaskRow,
     site: Site,
@@ -140,6 +161,8 @@ def task_data(
     }
     if task.code:
         data["error"] = {"code": task.code, "reason": task.reason[:_MAX_REASON]}
+    if task.confirmation:
+        data["confirmation"] = _confirmation(task)
     if task.output:
         data["output"] = {"hash": task.output, "abi": _hex(task.public_output)}
         if outputs is not None and task.public_output is not None:
@@ -174,7 +197,6 @@ def cloud_event(
     message_id: str, event_type: str, *, project_id: int, subject: str, at: int, data: dict[str, Any]
 ) -> bytes:
     """The event's bytes. `at` is in milliseconds since the Unix epoch; `message_id` is also the webhook-id."""
-    moment = datetime.fromtimestamp(at / 1000, tz=UTC).isoformat(timespec="milliseconds")
     return _fitted(
         {
             "specversion": "1.0",
@@ -182,7 +204,7 @@ def cloud_event(
             "source": f"/projects/{project_id}",
             "type": event_type,
             "subject": subject,
-            "time": moment.replace("+00:00", "Z"),
+            "time": _moment(at),
             "datacontenttype": "application/json",
             "data": data,
         }

@@ -6,12 +6,15 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.ledger.tables import AttemptRow, ProjectVersionRow, ProverRow, TaskRow
-from coordinator.ledger.transitions import AttemptState, TaskState
+from coordinator.ledger.transitions import AttemptState, Confirmation, TaskState
 from coordinator.webhooks.event import (
+    TASK_CONFIRMED,
+    TASK_CONTRADICTED,
     TASK_EXPIRED,
     TASK_FAILED,
     TASK_FINAL,
     TASK_FROZEN,
+    TASK_UNCONFIRMED,
     OutputsOf,
     Site,
     VerifiedProof,
@@ -28,6 +31,12 @@ EVENT_OF = {
     TaskState.FROZEN.value: TASK_FROZEN,
 }
 """Task state to the event that tells of it; the other states are told by the API only."""
+EVENT_OF_CONFIRMATION = {
+    Confirmation.CONFIRMED.value: TASK_CONFIRMED,
+    Confirmation.MISSED.value: TASK_UNCONFIRMED,
+    Confirmation.CONTRADICTED.value: TASK_CONTRADICTED,
+}
+"""The same of a task's confirmation."""
 
 
 def _bytes(text: str) -> bytes:
@@ -47,6 +56,17 @@ def statement_of(task: TaskRow, attempt: AttemptRow) -> Statement:
     )
 
 
+def due_events(task: TaskRow, now: int) -> list[str]:
+    """What is to be told of a task at the moment at which its state or its confirmation moved."""
+    state, confirmation = EVENT_OF.get(task.state), EVENT_OF_CONFIRMATION.get(task.confirmation)
+    found = []
+    if state is not None and (task.confirmation_at != now or task.updated_at == now):
+        found.append(state)
+    if confirmation is not None and task.confirmation_at == now and task.state != TaskState.FROZEN.value:
+        found.append(confirmation)
+    return found
+
+
 class TaskEvents:
     """Enqueues the event that a task's new state calls for. An instance is the dispatcher's `TaskEnded`."""
 
@@ -62,12 +82,13 @@ class TaskEvents:
 
         `proof` shows that the task's settlement is final.
         """
-        event_type = EVENT_OF.get(task.state)
-        if event_type is None:
+        wanted = due_events(task, now)
+        if not wanted:
             return
         proofs, outputs = await self._proofs(session, task), await self._outputs(session, task)
         data = task_data(task, self._site, proofs, outputs, proof)
-        await enqueue_task_event(session, now, task, event_type, data)
+        for event_type in wanted:
+            await enqueue_task_event(session, now, task, event_type, data)
 
     async def _proofs(self, session: AsyncSession, task: TaskRow) -> list[VerifiedProof]:
         attempts = await session.exec(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from provers.installation import installation_home
 from provers.programs import read_manifest
-from provers.protocol import Prepared, Program, Progress, Proof, ProvingTask, timed
+from provers.protocol import Prepared, Program, Progress, Proof, ProvingTask, RefusedKey, timed
 from provers.tee.broker_client import BROKER_VARIABLE, Broker, broker_of_environment
 from provers.tee.enclave import Bind, Enclave
 from provers.tee.measurement import Measured
@@ -39,6 +39,8 @@ LIFETIME = 86_400
 """Seconds that a session key is asked for."""
 MARGIN = 900
 """Seconds before its end from which on a key signs no new result: the transaction has to be mined before."""
+REFUSED_KEYS, REFUSAL_SECONDS = 3, 3600
+"""A key that the chain refused is replaced so often in so long; then none is made for a while."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class _Live:
     registration: Registration
     expiry: int
     """Unix seconds: the key's, or of its evidence if that ends before."""
+
+    @property
+    def address(self) -> bytes:
+        """What its signatures recover to, 20 bytes."""
+        return key_address(self.registration.key.public_key)
 
 
 @dataclass
@@ -140,8 +147,8 @@ class TeeProver:
         """Run the program over one window; the first time for a prover address open a session.
 
         Raises what the enclave does (`Enclave.prove`), what a key broker refuses (Refused W3B-91xx, W3B-4015) or
-        Unavailable W3B-4034 where it does not answer, Refused W3B-4008 (our own check failed) or W3B-4012 (the task is
-        for another program id).
+        Unavailable W3B-4034 where it does not answer, Refused W3B-4008 (our own check failed), W3B-4012 (the task is
+        for another program id) or W3B-4017 (the chain refused one session key after the other).
         """
         loaded: _Loaded = prepared.state
         if task.program_id != prepared.program_id:
@@ -151,7 +158,7 @@ class TeeProver:
         if self._platform is not Platform.SEV:
             on_progress("session", 0.0)
             with timed(seconds, "session"):
-                live = self._session(prepared, task.domain, task.prover)
+                live = self._session(prepared, task)
         on_progress("run", 0.0)
         with timed(seconds, "run"):
             made = EnclaveResult.decode(loaded.enclave.prove(encode_task(task), int(self._clock())))
@@ -164,17 +171,26 @@ class TeeProver:
         on_progress("run", 1.0)
         return Proof(made.statement, made.public_output, proof, seconds, live.registration if live else None)
 
-    def _session(self, prepared: Prepared, domain: Domain, prover: bytes) -> _Live:
-        """The key that signs for this prover, opened where there is none that lives long enough."""
+    def _session(self, prepared: Prepared, task: ProvingTask) -> _Live:
+        """The key that signs for this prover, opened where there is none that lives long enough and was not refused."""
         loaded: _Loaded = prepared.state
-        now = int(self._clock())
+        domain, prover, now = task.domain, task.prover, int(self._clock())
+        refused = {each.address for each in task.refused_keys}
         with loaded.opening:
             live = loaded.live.get((domain, prover))
-            if live is None or live.expiry <= now + min(MARGIN, self._lifetime // 4):
+            if live is None or live.address in refused or live.expiry <= now + min(MARGIN, self._lifetime // 4):
+                self._require_another_may_be_made(task.refused_keys, now)
                 live = loaded.live[domain, prover] = self._open(prepared, domain, prover, now)
             if loaded.enclave.wants_secret:
                 self._fetch_secret(loaded.enclave, live.registration, domain)
             return live
+
+    def _require_another_may_be_made(self, refused: Sequence[RefusedKey], now: int) -> None:
+        """Whatever the chain's reason is, it will most often hold for the next key as well. Raises Refused (W3B-4017)."""
+        made = sorted(each.expiry - self._lifetime for each in refused)[-REFUSED_KEYS:]
+        if len(made) == REFUSED_KEYS and (again := made[0] + REFUSAL_SECONDS) > now:
+            why = f"the chain refused {REFUSED_KEYS} session keys, at last {refused[0].reason}"
+            raise Refused("W3B-4017", f"{why}; the next is made at {again}", field="sessionKey")
 
     def _fetch_secret(self, enclave: Enclave, registration: Registration, domain: Domain) -> None:
         """Have the enclave take the secret that opens the readings; it comes sealed for the enclave alone."""

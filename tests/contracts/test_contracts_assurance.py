@@ -23,6 +23,7 @@ from verifier.statement import Statement, program_id
 
 VECTORS = Path(__file__).parents[1] / "vectors" / "assurance"
 CASES: list[dict[str, Any]] = [case for path in sorted(VECTORS.glob("*.json")) for case in json.loads(path.read_text())]
+NO_STAGE = {"confirmKind": bytes(32), "confirmWithin": 0}
 STATUS = {
     Verdict.MISSING: (b.TaskStatus.NONE, b.TaskStatus.PROVEN),
     Verdict.SATISFIED: (b.TaskStatus.SETTLED,),
@@ -47,11 +48,14 @@ class Stage:
         project = self.world.create_project(dapp=bytes(20))
         version = dataclasses.replace(version, version=2)
         data = b.publish_version(project, version)
-        if policy.independent:
-            data = b.publish_version_with_policy(project, version, b.Policy(independent=True))
+        asked = b.Policy(policy.independent)
+        if policy.confirm:
+            asked = b.Policy(policy.independent, policy.confirm_within, b.kind_hash(policy.confirm))
+        if asked != b.Policy():
+            data = b.publish_version_with_policy(project, version, asked)
         self.world.chain.send(coordinator, registry, data)
         published = b.decode_policy_of(self.world.chain.read(registry, b.call_policy_of(project, 2)))
-        assert published == b.Policy(policy.independent)
+        assert published == asked
         self.task = TaskOfTwo(self.world, project, self.world.opening())
         for step in self.case["steps"]:
             self.register(step["proof"])
@@ -110,6 +114,11 @@ class TaskOfTwo(Task):
         return keccak(encode(["uint256", "uint32", "uint64", "uint64"], words))
 
 
+def confirmation(world: World, task: Task) -> b.Confirmation:
+    answer = world.chain.read(world.deployment.router, b.call_confirmation_of(task.task_id))
+    return b.decode_confirmation_of(answer)
+
+
 def _program(kind: str) -> bytes:
     return program_id(kind, keccak(kind.encode()))
 
@@ -124,16 +133,21 @@ def test_the_router_says_what_the_vectors_say(world: World, case: dict[str, Any]
             assert task.refusal(claim).name == step["refused"], step
             assert world.state(task) == before
         else:
-            seen = [each.name for each in events(task.settle(claim))]
+            was = confirmation(world, task)
+            found = events(task.settle(claim))
             settles = step["verdict"] == "SATISFIED" and before.status is not b.TaskStatus.SETTLED
-            expected = (
-                ["TaskFrozen"] if step["verdict"] == "CONFLICT" else ["ProofVerified"] + ["TaskSettled"] * settles
-            )
-            assert seen == expected, step
+            confirms = step.get("confirmed", False) and was.confirmed_at == 0
+            expected = ["ProofVerified"] + ["TaskConfirmed"] * confirms + ["TaskSettled"] * settles
+            expected = ["TaskFrozen"] if step["verdict"] == "CONFLICT" else expected
+            assert [each.name for each in found] == expected, step
+            if expected[0] == "ProofVerified":
+                assert found[0].args["verified"] == step["verified"]
             froze = claim if step["verdict"] == "CONFLICT" else froze
         state = world.state(task)
         assert state.status in STATUS[Verdict(step["verdict"])], step
-        assert len(state.verifications) == step["verified"], step
+        stands = confirmation(world, task)
+        assert (stands.status is b.ConfirmationStatus.CONFIRMED) is step.get("confirmed", False), step
+        assert len(state.verifications) == step["verified"] + (stands.confirmed_at > 0), step
     conflict = b.decode_conflict_of(world.chain.read(world.deployment.router, b.call_conflict_of(task.task_id)))
     if froze is None:
         assert conflict == b.TaskConflict(bytes(32), bytes(32), bytes(32), bytes(20), 0)
@@ -153,7 +167,7 @@ def test_independence_needs_two_kinds_and_the_owners_word(world: World) -> None:
     assert world.chain.refusal(world.stranger, registry, pair).name == "NotProjectOwner"
     receipt = world.chain.send(world.coordinator, registry, pair)
     assert events(receipt)[-1] == b.Event(
-        "ProjectRegistry", "PolicyPublished", {"projectId": project, "version": 2, "independent": True}
+        "ProjectRegistry", "PolicyPublished", {"projectId": project, "version": 2, "independent": True, **NO_STAGE}
     )
     assert world.chain.refusal(world.coordinator, registry, pair).name == "VersionNotIncreasing"
     assert world.chain.refusal(world.stranger, registry, b.call_policy_of(project, 3)).name == "UnknownVersion"

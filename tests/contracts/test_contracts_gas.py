@@ -57,6 +57,10 @@ def measured(world: World) -> dict[str, int]:
     bare = world.create_project(dapp=bytes(20))
     task = world.task(bare)
     rows["settle, Groth16, without a dApp"] = task.settle(task.claim())["gasUsed"]
+    staged = world.create_project(dapp=bytes(20), policy=b.Policy(confirm_within=3600, confirm_kind=b.kind_hash(ZKP)))
+    task = world.task(staged, kinds=(ZKP, SIGNED))
+    task.settle(task.claim(SIGNED))
+    rows["settle, Groth16, confirming a settled task"] = task.settle(task.claim())["gasUsed"]
     return rows
 
 

@@ -78,12 +78,16 @@ class World:
         )
         return dataclasses.replace(version, **changes)
 
-    def create_project(self, **changes: Any) -> int:
+    def create_project(self, *, policy: b.Policy | None = None, **changes: Any) -> int:
         """A project of the coordinator with one published version."""
         registry = self.deployment.registry
         project = next(_projects)
         self.chain.send(self.coordinator, registry, b.create_project(project, address(self.coordinator)))
-        self.chain.send(self.coordinator, registry, b.publish_version(project, self.version(**changes)))
+        version = self.version(**changes)
+        data = (
+            b.publish_version_with_policy(project, version, policy) if policy else b.publish_version(project, version)
+        )
+        self.chain.send(self.coordinator, registry, data)
         return project
 
     def opening(self, **changes: Any) -> Opening:

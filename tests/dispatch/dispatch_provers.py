@@ -27,6 +27,7 @@ from verifier.attestation.policy import AppraisalPolicy
 from verifier.attestation.registration import Attachment, Registration
 from verifier.errors import Refused
 from verifier.statement import Domain, Statement, program_id
+from verifier.tee import key_address
 
 ARTIFACT = keccak(b"hash prover of the tests")
 
@@ -89,7 +90,8 @@ class KeyedProver(HashProver):
     def prove(self, prepared: Prepared, task: ProvingTask, on_progress: Progress) -> Proof:
         proof = super().prove(prepared, task, on_progress)
         folder = prepared.program.folder
-        if task.prover not in self.sessions:
+        live = self.sessions.get(task.prover)
+        if live is None or key_address(live.key.public_key) in {each.address for each in task.refused_keys}:
             self.sessions[task.prover] = self.session(folder, task.domain, prepared.program_id, task.prover)
         spoil = (folder / "registration").read_text() if (folder / "registration").exists() else ""
         return replace(proof, registration=self.spoiled(spoil, self.sessions[task.prover], folder, task.domain))

@@ -137,8 +137,16 @@ class World:
                 )
             )
 
-    async def task(self, project_id: int = 1, *, threshold: int = 1, deadline_ms: int = 600_000) -> str:
-        """An OPEN task over two signed readings, 20 and 22."""
+    async def task(
+        self,
+        project_id: int = 1,
+        *,
+        threshold: int = 1,
+        deadline_ms: int = 600_000,
+        confirm: str = "",
+        confirm_within: int = 0,
+    ) -> str:
+        """An OPEN task over two signed readings, 20 and 22; `confirm` is the kind of its second stage."""
         now = self.ledger.clock()
         start = self.next_position
         self.next_position += CAPACITY
@@ -164,6 +172,8 @@ class World:
                     state="OPEN",
                     kinds=list(self.kinds),
                     threshold=threshold,
+                    confirm_kind=confirm,
+                    confirm_within=confirm_within,
                     deadline_at=now + deadline_ms,
                     first_reading_at=now,
                     created_at=now,

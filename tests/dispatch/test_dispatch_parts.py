@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from coordinator.dispatch.dispatcher import limits_of, worker_specs
 from coordinator.dispatch.identity import load_identity
+from coordinator.dispatch.pool import WorkerSpec
 from coordinator.dispatch.ray_runtime import SOURCE_ROOT, resource_name, worker_environment, write_token
 from coordinator.dispatch.results import check_proof, clean_seconds
 from coordinator.settings import Settings
@@ -161,6 +162,15 @@ def test_workers_are_named_by_kind_and_share_the_cores(tmp_path: Path) -> None:
     assert worker_environment(tmp_path, specs[0], local=False) == told
     assert worker_environment(tmp_path, specs[0], local=True).items() >= told.items()
     assert limits_of(Settings(home=tmp_path, lease_seconds=1.5)).lease_ms == 1500
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_workers_are_told_of_the_key_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, local: bool) -> None:
+    monkeypatch.delenv("W3BSTREAM_BROKER_URL", raising=False)
+    spec = WorkerSpec("tee.sgx-0", "tee.sgx", ())
+    assert "W3BSTREAM_BROKER_URL" not in worker_environment(tmp_path, spec, local=local)
+    monkeypatch.setenv("W3BSTREAM_BROKER_URL", "https://broker.example:7001")
+    assert worker_environment(tmp_path, spec, local=local)["W3BSTREAM_BROKER_URL"] == "https://broker.example:7001"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,11 @@ from dispatch_world import DOMAIN, Chain, Service, World, background
 from sqlmodel import col, select
 
 from coordinator.dispatch.inline_pool import InlinePool
-from coordinator.dispatch.proving_task import to_hex
+from coordinator.dispatch.proving_task import Wanted, load_proving_tasks, to_hex
+from coordinator.dispatch.version_terms import VersionBook
 from coordinator.ledger.outbox_tables import SessionKeyRow
 from coordinator.ledger.session_keys import NewSessionKey, add_session_keys
+from provers.protocol import ProvingTask, RefusedKey
 from verifier.attestation.registration import Registration
 from verifier.tee import key_address
 
@@ -107,6 +110,28 @@ async def test_a_registration_that_is_not_admitted_is_no_proof(keyed: Service, h
     assert {(each.state, each.code, each.session_key) for each in attempts} == {("REJECTED", code, "")}
     assert all(words in each.reason for each in attempts), attempts[0].reason
     assert await keys(world) == []
+
+
+async def test_a_key_that_the_chain_refused_signs_nothing_more(keyed: Service) -> None:
+    world = keyed.world
+    await keyed.start(InlinePool())
+    await world.reach(await world.task(), "SATISFIED")
+    (first,) = await keys(world)
+    async with world.ledger.transaction() as session:
+        session.add(await session.merge(SessionKeyRow(**first.model_dump() | {"code": "W3B-5002", "reason": "no"})))
+    name = await world.task()
+    await world.reach(name, "SATISFIED")
+    (attempt,) = await world.attempts(name)
+    assert {first.digest, attempt.session_key} == {each.digest for each in await keys(world)}
+    assert attempt.session_key != first.digest
+
+    key = RefusedKey(bytes.fromhex(first.address[2:]), first.expiry, "W3B-5002: no")
+    wanted = Wanted(name, attempt.program_id, attempt.prover_address, KEYED)
+    others = (replace(wanted, kind=""), replace(wanted, prover_address="0x" + "66" * 20))
+    tasks = await world.ledger.read(
+        lambda connection: load_proving_tasks(connection, DOMAIN, VersionBook(), [wanted, *others])
+    )
+    assert [each.refused_keys for each in tasks if isinstance(each, ProvingTask)] == [(key,), (key,), ()]
 
 
 async def test_a_key_is_written_once_whatever_comes_later(keyed: Service) -> None:

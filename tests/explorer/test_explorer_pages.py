@@ -10,6 +10,7 @@ import pytest
 from explorer_visits import addresses, as_page, bearer, json_of
 
 from coordinator.ledger.store import move_task
+from coordinator.ledger.tables import TaskRow
 from coordinator.ledger.transitions import TaskState
 from tests.explorer_basics import FINAL_BLOCK, HEAD
 from tests.explorer_world import World
@@ -113,6 +114,24 @@ async def test_task_page_shows_the_result_the_ladder_and_the_statement(
     async with http.get(f"{world.url}/search.json", params={"q": digest}, headers=bearer()) as answer:
         hits = (await answer.json())["hits"]
     assert [hit["href"] for hit in hits] == [f"/tasks/{task}"]
+
+
+async def test_task_page_shows_what_is_to_confirm_a_final_result(world: World, http: aiohttp.ClientSession) -> None:
+    task, ledger = world.seed.tasks["FINAL"], world.ledger
+    async with ledger.transaction() as session:
+        row = await session.get_one(TaskRow, task)
+        kind, now = row.kinds[0], ledger.clock()
+        row.confirm_kind, row.confirm_within, row.confirmation, row.confirm_by = kind, 3600, "AWAITED", now + 3_600_000
+        session.add(row)
+    async with http.get(f"{world.url}/tasks/{task}.json", headers=bearer()) as answer:
+        found = await answer.json()
+    assert found["task"]["confirmation"] == "AWAITED"
+    assert [each["kind"] for each in found["assurance"] if each["confirms"]] == [kind]
+    assert f"{kind} is to confirm it: within " in found["why"]["detail"]
+    async with http.get(f"{world.url}/tasks/{task}", headers=as_page()) as answer:
+        page = await answer.text()
+    assert "confirms within" in page
+    assert "AWAITED" in page
 
 
 async def test_search_finds_every_kind_of_id(world: World, http: aiohttp.ClientSession) -> None:

@@ -47,6 +47,9 @@ OPEN = Situation(
 )
 
 
+CONFIRMED = {"state": TaskState.FINAL, "block_number": 98, "confirm_kind": "zkp.groth16"}
+
+
 @pytest.mark.parametrize(
     ("changes", "headline", "detail"),
     [
@@ -70,6 +73,14 @@ OPEN = Situation(
         ({"state": TaskState.SETTLED, "block_number": 98}, "Settled in block 98", "newest final block: block 96"),
         ({"state": TaskState.SETTLED, "block_number": 98, "head": None}, "not known", "does not answer"),
         ({"state": TaskState.FAILED, "code": "W3B-3005", "reason": "5 lost"}, "It failed: 5 lost", "W3B-3005"),
+        (
+            {**CONFIRMED, "confirmation": "AWAITED", "confirm_seconds": 200.0},
+            "Done",
+            "Settled in block 98. zkp.groth16 is to confirm it: within 3 min 20 s.",
+        ),
+        ({**CONFIRMED, "confirmation": "CONFIRMED"}, "Done", "zkp.groth16 has confirmed it."),
+        ({**CONFIRMED, "confirmation": "MISSED"}, "Done", "not confirmed it in time"),
+        ({**CONFIRMED, "confirmation": "CONTRADICTED"}, "Done", "another output"),
     ],
 )
 def test_each_wait_has_its_words(changes: dict[str, object], headline: str, detail: str) -> None:

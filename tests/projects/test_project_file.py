@@ -371,6 +371,39 @@ def test_assurance_of_more_than_a_number(text: str, fallback: str, independent: 
     assert restore_assurance(resolved.canonical(), kinds, resolved.threshold) == resolved
 
 
+@pytest.mark.parametrize(
+    ("text", "fallback", "seconds", "read_back"),
+    [
+        ("tee.sgx now, zkp within 1h", "", 3600, "tee.sgx now, zkp within 1h"),
+        ("1 of [tee.sgx] now,zkp  within 90s", "", 90, "tee.sgx now, zkp within 90s"),
+        ("tee.sgx now, else tee.nitro, zkp within 720h", "tee.nitro", 30 * 86_400, None),
+        (
+            "2 of [tee.sgx, tee.cca] now, else tee.nitro, zkp(groth16) within 30m by independent operators",
+            "tee.nitro",
+            1800,
+            "2 of [tee.sgx, tee.cca] now, else tee.nitro, zkp.groth16 within 30m by independent operators",
+        ),
+        ("tee.sgx now, zkp within 1s by independent operators", "", 1, None),
+    ],
+)
+def test_assurance_of_two_stages(text: str, fallback: str, seconds: int, read_back: str | None) -> None:
+    parsed = parse_assurance(text)
+    assert (parsed.fallback, parsed.confirm_within, parsed.confirm.split(".")[0]) == (fallback, seconds, "zkp")
+    assert parsed.independent is text.endswith("operators")
+    assert parsed.confirm not in parsed.counting
+    assert parse_assurance(str(parsed)) == parsed
+    assert read_back is None or str(parsed) == read_back
+    programs = ["zkp.groth16", "tee.nitro", "tee.cca", "tee.sgx"]
+    programs = [kind for kind in programs if kind in parsed.allowed or kind.startswith("zkp")]
+    resolved = resolve_assurance(parsed, programs)
+    assert resolved.confirm == "zkp.groth16"
+    form = resolved.canonical()
+    assert (form["confirm"], form["confirm_within"]) == ("zkp.groth16", seconds)
+    restored = restore_assurance(form, programs, resolved.threshold)
+    assert set(restored.kinds) == set(resolved.kinds)
+    assert restored.canonical() == form
+
+
 def test_the_hash_of_a_file_from_before_there_was_a_choice_is_the_same() -> None:
     file = parse_project_file(project(), PROGRAMS)
     assert file.config_hash.hex() == "8c9c48b32ff60b8ddffdafd373801bc73b682b0bd1df3c00c5ad7825ff218e11"
@@ -393,7 +426,18 @@ def test_the_hash_of_a_file_from_before_there_was_a_choice_is_the_same() -> None
             "zkp, else tee.nitro by independent operators",
         ),
         *("2 of [zkp, tee.sgx] by independent operators, else tee.nitro", "2 of [zkp, [tee.sgx]]"),
-        *("tee.nitro now, zkp within 1h", f"1 of [{', '.join(f'k{n}' for n in range(17))}]"),
+        *(
+            "tee.nitro now",
+            "tee.nitro, zkp within 1h",
+            "zkp within 1h",
+            "zkp now, zkp within 1h",
+            "now, zkp within 1h,",
+        ),
+        *("tee.nitro now, zkp within 0s", "tee.nitro now, zkp within 31d", "tee.nitro now, zkp within 1 h"),
+        *("tee.nitro now, zkp within 3600", "tee.nitro now, zkp within 1h, else tee.sgx", "tee.nitro now, 1h"),
+        *("tee.nitro, else tee.sgx now, zkp within 1h", "tee.nitro now, else zkp, zkp within 1h"),
+        *("tee.nitro now, 2 of [zkp, tee.sgx] within 1h", "2 of [zkp] now, tee.sgx within 1h"),
+        *("tee.nitro now, zkp within 1h within 2h", f"1 of [{', '.join(f'k{n}' for n in range(17))}]"),
     ],
 )
 def test_assurance_that_is_refused(text: str) -> None:
@@ -401,7 +445,12 @@ def test_assurance_that_is_refused(text: str) -> None:
         parse_assurance(text)
 
 
-@given(st.text(alphabet="zkpte.sgx12 of[],else()byindptora-_\n", max_size=60))
+@given(
+    st.text(alphabet="zkpte.sgx12 of[],else()byindptora-_\n", max_size=60)
+    | st.lists(st.sampled_from(["zkp", "tee.sgx", " now", ", ", "else ", " within ", "1h", "90s", "2 of [", "]"])).map(
+        "".join
+    )
+)
 def test_any_assurance_is_parsed_or_refused_and_what_is_parsed_reads_back(text: str) -> None:
     try:
         parsed = parse_assurance(text)

@@ -240,7 +240,29 @@ async def test_independent_operators_are_asked_of_contracts_that_know_them(ledge
     assert tx.data[:4] == keccak(signature_of(entry))[:4]
     number, on_chain, policy = decode(types_of(entry["inputs"]), tx.data[4:])
     assert (number, on_chain[7], [each[0] for each in on_chain[8]]) == (project_id, 2, ["zkp.groth16", "tee.sgx"])
-    assert policy == (True,)
+    assert policy == (True, 0, bytes(32))
+
+
+async def test_a_second_stage_is_asked_of_contracts_that_know_it(ledger: Ledger) -> None:
+    programs = {
+        name: Manifest(name, kind, 16, "int32", "poseidon-bn254-v1", "in-proof")
+        for name, kind in (("temperature_window", "zkp.groth16"), ("enclave", "tee.sgx"))
+    }
+    text = example("green-house", [KEYS[0].registration()]).replace(
+        "program: temperature_window\n", "program: temperature_window\n  - {kind: tee.sgx, program: enclave}\n"
+    )
+    file = parse_project_file(text.replace("assurance: zkp(groth16)", "assurance: tee now, zkp within 1h"), programs)
+    prepared = {"zkp.groth16": Prepared(), "tee.sgx": Prepared(program_id=bytes([7] * 32))}
+    project_id = await create(ledger)
+    with pytest.raises(Refused, match=r"W3B-2008.*second stage"):
+        await publish(ledger, project_id, file, prepared=prepared)
+    version = await publish(ledger, project_id, file, prepared=prepared, deployment=replace(DEPLOYMENT, generation=2))
+    form = {"threshold": 1, "kinds": ["tee.sgx"], "confirm": "zkp.groth16", "confirm_within": 3600}
+    assert version.config["assurance"] == form
+    entry = next(each for each in abi_of("ProjectRegistry") if each.get("name") == "publishVersionWithPolicy")
+    _, on_chain, policy = decode(types_of(entry["inputs"]), (await rows(ledger, OutboxTxRow))[-1].data[4:])
+    assert (on_chain[7], len(on_chain[8])) == (1, 2)
+    assert policy == (False, 3600, keccak(b"zkp.groth16"))
 
 
 async def test_pause_and_resume_are_mined_in_their_order(ledger: Ledger) -> None:

@@ -29,9 +29,11 @@ def test_the_judge_says_what_the_vectors_say(case: dict[str, Any]) -> None:
         proofs.append(proof)
         assert (refusal.value if refusal else None, state.verdict.value) == (step["refused"], step["verdict"]), step
         frozen_kind = proof.kind if state.verdict is Verdict.CONFLICT is not before.verdict else frozen_kind
+        assert state.confirmed is step.get("confirmed", False), step
         if state.verdict is not Verdict.CONFLICT:
             assert len(state.kinds) == step["verified"]
-            assert state.output == ("A" if step["verified"] else "")
+            assert policy.confirm not in state.kinds
+            assert state.output == ("A" if step["verified"] or state.confirmed else "")
         assert judge(policy, proofs) == state, "what is judged at once is what is judged one by one"
     if frozen_kind:
         assert (state.outputs, state.output) == (("A", "B"), "")
@@ -43,6 +45,8 @@ def test_the_vectors_meet_every_verdict_and_refusal() -> None:
     assert {step["verdict"] for step in steps} == {each.value for each in Verdict}
     assert {step["refused"] for step in steps} == {None, *(each.value for each in Refusal)}
     assert len({case["name"] for case in CASES}) == len(CASES)
+    staged = {(step["refused"], step["verdict"], step["confirmed"]) for step in steps if "confirmed" in step}
+    assert {verdict for _, verdict, confirmed in staged if confirmed} == {"MISSING", "SATISFIED"}
 
 
 PROOFS = st.lists(
@@ -82,6 +86,21 @@ def test_what_the_judge_counts_is_what_the_rules_say(proofs: list[Proven], thres
         parties = [each.parties() for each in counted]
         assert all(parties)
         assert sum(len(each) for each in parties) == len(frozenset().union(*parties)), "no party is behind two proofs"
+
+
+@given(PROOFS)
+def test_a_second_stage_changes_nothing_about_the_first(proofs: list[Proven]) -> None:
+    staged, alone = (
+        parse_assurance(f"1 of [tee.sgx, tee.nitro]{words}") for words in (" now, zkp.groth16 within 1h", "")
+    )
+    found = judge(staged, proofs)
+    if found.verdict is Verdict.CONFLICT:
+        assert not found.confirmed
+        assert set(found.outputs) == {"A", "B"}
+        return
+    first = judge(alone, proofs)
+    assert (found.verdict, found.kinds) == (first.verdict, first.kinds)
+    assert found.confirmed is any(proof.kind == "zkp.groth16" for proof in proofs)
 
 
 @given(PROOFS)

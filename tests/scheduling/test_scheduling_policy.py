@@ -193,3 +193,12 @@ def test_two_of_three_kinds_start_two_at_once_and_the_third_only_after_a_loss() 
     assert plan(NOW, [under_way], fleet[2:], History(), LIMITS) == []
     lost_one = replace(task, live_kinds=frozenset(KINDS[:1]), attempts_used=1)
     assert [lease.kind for lease in plan(NOW, [lost_one], fleet[2:], History(), LIMITS)] == [KINDS[2]]
+
+
+def test_an_attempt_that_confirms_may_end_late_and_never_begin_late() -> None:
+    fleet = [Prover("p0", KINDS[0], ProverStatus.IDLE)]
+    task = OpenTask("0x00", 1, KINDS[:1], 1, NOW + 100)
+    (first,) = plan(NOW, [task], fleet, History(), LIMITS)
+    (second,) = plan(NOW, [replace(task, confirms=True)], fleet, History(), LIMITS)
+    assert (first.deadline_at, second.deadline_at) == (NOW + 100, NOW + 100 + LIMITS.settle_ms)
+    assert plan(NOW + 100, [replace(task, confirms=True)], fleet, History(), LIMITS) == []

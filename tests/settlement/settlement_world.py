@@ -21,6 +21,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from coordinator.evidence.final_receipts import FinalReceipts
 from coordinator.evidence.many_servers import rpc_of
+from coordinator.ledger.confirmation import awaited
 from coordinator.ledger.openings import opening_of
 from coordinator.ledger.outbox_tables import OutboxTxRow, WebhookEndpointRow
 from coordinator.ledger.outboxes import enqueue_tx
@@ -163,6 +164,7 @@ class World:
     test_abi: dict[str, dict[str, Any]]
     project_id: int = 0
     signature_verifier: str = ""
+    confirm_within: int = 0
     windows: Any = field(default_factory=lambda: itertools.count(1, 20))
 
     @classmethod
@@ -198,8 +200,9 @@ class World:
         options.setdefault("receipts", FinalReceipts(rpc_of(asked)) if options["finality"].source == BLS else None)
         return Settlement(self.ledger, asked, self.signer, self.deployment, **options)
 
-    async def add_project(self, *, threshold: int = 1, dapp: str | None = None) -> int:
-        """A project with one version, as the API leaves them; its dApp is the sample unless another is given."""
+    async def add_project(self, *, threshold: int = 1, dapp: str | None = None, confirm_within: int = 0) -> int:
+        """A project with one version, as the API leaves them; its dApp is the sample unless another is given, and with
+        `confirm_within` seconds the kind ZKP confirms what the other one settles."""
         code = bytes.fromhex(self.test_abi["SignatureVerifier"]["evm"]["bytecode"]["object"])
         judge = Account.from_key(VERIFIER_KEY).address
         receipt = await transfer(
@@ -234,7 +237,7 @@ class World:
                 session,
                 "publish_version",
                 {"project_id": project.id, "version": 1},
-                b.publish_version(project.id, self._version(threshold, dapp)),
+                self._publish_call(project.id, self._version(threshold, dapp), confirm_within),
                 after=project.create_tx,
             )
             session.add(version)
@@ -246,6 +249,13 @@ class World:
             )
         self.project_id = project.id
         return project.id
+
+    def _publish_call(self, project_id: int, version: b.Version, confirm_within: int) -> bytes:
+        self.confirm_within = confirm_within
+        if not confirm_within:
+            return b.publish_version(project_id, version)
+        policy = b.Policy(confirm_within=confirm_within, confirm_kind=b.kind_hash(ZKP))
+        return b.publish_version_with_policy(project_id, version, policy)
 
     def _create_call(self, project_id: int) -> bytes:
         return b.create_project(project_id, bytes.fromhex(self.signer.address[2:]))
@@ -321,6 +331,8 @@ class World:
                     inputs="0x" + opening.commitment().hex(),
                     **asdict(COMPLETENESS),
                     kinds=[ZKP, SIGNED],
+                    confirm_kind=ZKP if self.confirm_within else "",
+                    confirm_within=self.confirm_within,
                     deadline_at=now + 3_600_000,
                     first_reading_at=now,
                     created_at=now,
@@ -379,7 +391,7 @@ class World:
                 proof=proof,
             )
             if satisfy and task.state == TaskState.OPEN:
-                await move_task(session, now, task.id, TaskState.SATISFIED)
+                await move_task(session, now, task.id, TaskState.SATISFIED, **awaited(task, now))
 
     def _proof(self, task: TaskRow, attempt: AttemptRow, words: tuple[int, ...]) -> bytes:
         domain = Domain(self.deployment.chain_id, self.deployment.router_bytes())

@@ -15,6 +15,7 @@ from web3 import HTTPProvider, Web3
 
 from coordinator.ledger.outbox_tables import OutboxTxRow, SessionKeyRow
 from coordinator.ledger.tables import TaskEventRow
+from coordinator.settlement.key_registrations import Registering
 from coordinator.settlement.service import Settlement
 from tests.contracts.groth16_simulator import TrapdoorKey
 from tests.settlement.settlement_world import L1, RICH, ZKP, World, transfer
@@ -49,11 +50,11 @@ class Calls:
         self.error: W3bstreamError | None = None
         self.asked: list[Mapping[str, Any]] = []
 
-    async def call(self, document: Mapping[str, Any]) -> tuple[str, bytes]:
+    async def call(self, document: Mapping[str, Any]) -> Registering:
         self.asked.append(document)
         if self.error is not None:
             raise self.error
-        return self.to, self.data
+        return Registering(self.to, self.data)
 
 
 async def sign_with(world: World, attempt: int, digest: str = DIGEST) -> None:
@@ -209,8 +210,8 @@ class Registrations:
         self.program_id = tee_program_id("tee.sgx", bytes(32))
         self.sent: dict[str, bytes] = {}
 
-    async def call(self, document: Mapping[str, Any]) -> tuple[str, bytes]:
-        return self.verifier, self.sent[document["of"]]
+    async def call(self, document: Mapping[str, Any]) -> Registering:
+        return Registering(self.verifier, self.sent[document["of"]])
 
     async def key(self, nonce: bytes) -> SessionKey:
         """A key that lives for an hour of the chain's time."""

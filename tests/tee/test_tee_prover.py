@@ -21,11 +21,11 @@ from wasm_programs import TEMPERATURE, program, program_folder
 
 from coordinator.dispatch.results import check_proof
 from provers.programs.temperature_window import OUTPUTS, output_of
-from provers.protocol import Proof, Prover, ProvingTask, Registrar
+from provers.protocol import Proof, Prover, ProvingTask, RefusedKey, Registrar
 from provers.tee import platforms
 from provers.tee.measurement import Measured
 from provers.tee.messages import encode_task
-from provers.tee.prover import LIFETIME, TeeProver
+from provers.tee.prover import LIFETIME, REFUSAL_SECONDS, REFUSED_KEYS, TeeProver
 from provers.tee.runtime.code import SOURCES, runtime_digest
 from provers.tee.session import Session
 from tests.groth16.window import DOMAIN, PROVER, window_task
@@ -38,7 +38,7 @@ from verifier.commitment import order_readings
 from verifier.errors import InvalidInput, Refused, W3bstreamError
 from verifier.reading import DeviceKey, KeyType
 from verifier.statement import task_id
-from verifier.tee import DIRECT, SESSION_KEY, TeeProof
+from verifier.tee import DIRECT, SESSION_KEY, TeeProof, key_address
 
 SGX = Platform.SGX
 WITH_SESSIONS = [platform for platform in Platform if platform is not Platform.SEV]
@@ -351,6 +351,37 @@ def test_a_session_ends_and_the_next_one_begins() -> None:
         proof = longer.prove(ready, task, quiet)
         assert proof.registration is not None
         prover.admit(prepared, task.domain, proof.registration)
+
+
+def test_a_key_that_the_chain_refused_is_dropped_and_not_replaced_without_end() -> None:
+    clock = Clock()
+    prover = prover_of(SGX, clock=clock)
+    prepared = prover.prepare(sample(), quiet)
+    task = window_task(prepared, VALUES)
+    refused: list[RefusedKey] = []
+
+    def proof() -> Proof:
+        return prover.prove(prepared, dataclasses.replace(task, refused_keys=tuple(refused)), quiet)
+
+    def refuse(made: Proof) -> None:
+        assert made.registration is not None
+        key = made.registration.key
+        refused.insert(0, RefusedKey(key_address(key.public_key), key.expiry, "W3B-5002: CallerDataMismatch"))
+
+    for _ in range(REFUSED_KEYS):
+        made = proof()
+        assert made.registration == proof().registration, "a key is kept until it is refused"
+        refuse(made)
+        clock.now += 60
+    assert len({each.address for each in refused}) == REFUSED_KEYS
+    for fresh in (prover, prover_of(SGX, clock=clock)):
+        ready = fresh.prepare(sample(), quiet)
+        with pytest.raises(Refused, match=r"W3B-4017.*W3B-5002: CallerDataMismatch"):
+            fresh.prove(ready, dataclasses.replace(task, refused_keys=tuple(refused)), quiet)
+    clock.now += REFUSAL_SECONDS - REFUSED_KEYS * 60
+    last = proof()
+    assert last.registration is not None
+    assert key_address(last.registration.key.public_key) not in {each.address for each in refused}
 
 
 def test_a_session_ends_with_its_evidence() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from coordinator.api import render
 from coordinator.ledger.tables import TaskRow
+from coordinator.webhooks import task_events
 from coordinator.webhooks.event import MAX_BODY, TASK_FINAL, Site, cloud_event, task_data
 
 SITE = Site(4690, "0x" + "3c" * 20, "https://explorer.example.org")
@@ -54,6 +57,44 @@ def test_a_settled_task_says_how_to_get_its_evidence() -> None:
     assert data["output"]["fields"] == {"count": 16, "sum": "-5", "root": "0x" + "01" * 32}
     assert data["completeness"]["missing"] == str(2**60)
     assert "evidence" not in task_data(task(transaction_hash="", state="FAILED"), SITE)
+
+
+AWAITED = {"confirm_kind": "zkp.groth16", "confirmation": "AWAITED", "confirm_by": 1_700_000_000_000}
+
+
+def test_the_second_stage_stands_in_the_event_and_in_the_answer() -> None:
+    assert "confirmation" not in task_data(task(), SITE)
+    assert task_data(task(**AWAITED), SITE)["confirmation"] == {
+        "kind": "zkp.groth16",
+        "state": "AWAITED",
+        "confirm_by": "2023-11-14T22:13:20.000Z",
+        "reason": "",
+    }
+    missed = task(**AWAITED | {"confirmation": "MISSED", "confirm_code": "W3B-3011", "confirm_reason": "late"})
+    assert task_data(missed, SITE)["confirmation"]["code"] == "W3B-3011"
+    times = {"id": "0x", "created_at": 1, "updated_at": 1, "deadline_at": 1, "first_reading_at": 1}
+    answer = render.task(task(**AWAITED, **times, confirmation_at=5), None).confirmation
+    assert (answer.kind, answer.state, answer.confirm_by.seconds) == ("zkp.groth16", "AWAITED", 1_700_000_000)
+    assert not render.task(task(**times), None).HasField("confirmation")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"updated_at": 5}, ["final"]),
+        ({"updated_at": 3, "confirmation": "CONFIRMED", "confirmation_at": 5}, ["confirmed"]),
+        ({"updated_at": 5, "confirmation": "CONFIRMED", "confirmation_at": 5}, ["final", "confirmed"]),
+        ({"updated_at": 5, "confirmation": "CONFIRMED", "confirmation_at": 3}, ["final"]),
+        ({"updated_at": 5, "confirmation": "AWAITED", "confirmation_at": 5}, ["final"]),
+        ({"updated_at": 3, "confirmation": "MISSED", "confirmation_at": 5}, ["unconfirmed"]),
+        ({"updated_at": 3, "confirmation": "CONTRADICTED", "confirmation_at": 5}, ["contradicted"]),
+        ({"state": "FROZEN", "updated_at": 5, "confirmation": "CONTRADICTED", "confirmation_at": 5}, ["frozen"]),
+        ({"state": "SATISFIED", "updated_at": 3, "confirmation": "MISSED", "confirmation_at": 5}, ["unconfirmed"]),
+    ],
+)
+def test_what_moved_now_is_told_and_nothing_else(changes: dict[str, Any], told: list[str]) -> None:
+    found = task_events.due_events(task(**changes), 5)
+    assert [each.removeprefix("w3bstream.task.") for each in found] == told
 
 
 @given(st.integers(0, 40_000), st.text(max_size=3000))

@@ -123,6 +123,11 @@ def retry_dapp(task_id: bytes, public_output: bytes) -> bytes:
     return encode_call("Router", "retryDapp", task_id, public_output)
 
 
+def report_unconfirmed(task_id: bytes) -> bytes:
+    """To `router`, by anyone, once the time to confirm the settled task is over."""
+    return encode_call("Router", "reportUnconfirmed", task_id)
+
+
 def register_verifying_key(key: bytes) -> bytes:
     """To `groth16`, by anyone; `key` is the ABI encoding of docs/reference/encodings.md §4."""
     return encode_call("Groth16Verifier", "register", key)

@@ -43,7 +43,7 @@ class Version:
     window_capacity: int
     """Most readings in a window; a power of two."""
     threshold: int
-    """Distinct kinds that must verify, 1 to the number of programs."""
+    """Distinct kinds that must verify, 1 to the number of programs without the one that confirms."""
     programs: tuple[Program, ...]
     """1 to 16, one a kind."""
 
@@ -69,10 +69,14 @@ class Policy:
 
     independent: bool = False
     """Whether accepted proofs need different provers, owners and operators."""
+    confirm_within: int = 0
+    """Seconds after its settlement in which a task is to be confirmed, 1 to 30 days; 0 without a second stage."""
+    confirm_kind: bytes = bytes(32)
+    """`kind_hash` of the kind that confirms, 32 bytes; zero without a second stage."""
 
     def words(self) -> tuple[Any, ...]:
         """The struct in ABI order."""
-        return (self.independent,)
+        return (self.independent, self.confirm_within, self.confirm_kind)
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,34 @@ class TaskConflict:
     block_number: int
 
 
+class ConfirmationStatus(IntEnum):
+    """Where the second stage of a task stands."""
+
+    NONE = 0
+    AWAITED = 1
+    CONFIRMED = 2
+    LATE = 3
+    MISSED = 4
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """The second stage of a task."""
+
+    status: ConfirmationStatus
+    """As of the block's timestamp."""
+    kind: bytes
+    """`kind_hash` of the kind that confirms, 32 bytes; zero without a second stage, and before any proof of the task."""
+    prover: bytes
+    """Prover of the confirming proof, 20 bytes; zero when there is none."""
+    confirm_by: int
+    """Last moment that is in time, Unix seconds; 0 before the settlement."""
+    confirmed_at: int
+    """When the confirming proof was accepted, Unix seconds; 0 when none was."""
+    reported: bool
+    """Whether somebody called out that it is missing."""
+
+
 @dataclass(frozen=True)
 class TaskState:
     """A task as the Router sees it."""
@@ -196,4 +228,4 @@ class TaskState:
     settled_block: int
     """Block in which the threshold was reached, or 0."""
     verifications: tuple[Verification, ...]
-    """In the order of the version's programs."""
+    """In the order of the version's programs, the confirming one among them."""

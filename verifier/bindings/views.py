@@ -12,6 +12,8 @@ from verifier.bindings.abi import decode_result, encode_call
 from verifier.bindings.calls import kind_hash
 from verifier.bindings.records import (
     AssignmentState,
+    Confirmation,
+    ConfirmationStatus,
     DappStatus,
     Policy,
     ProverStatus,
@@ -76,6 +78,17 @@ def decode_conflict_of(data: bytes) -> TaskConflict:
     """Result of `call_conflict_of`."""
     ((first, second, kind, prover, block),) = decode_result("Router", "conflictOf", data)
     return TaskConflict(first, second, kind, _address(prover), block)
+
+
+def call_confirmation_of(task_id: bytes) -> bytes:
+    """To `router` of generation 2."""
+    return encode_call("Router", "confirmationOf", task_id)
+
+
+def decode_confirmation_of(data: bytes) -> Confirmation:
+    """Result of `call_confirmation_of`."""
+    ((status, kind, prover, confirm_by, confirmed_at, reported),) = decode_result("Router", "confirmationOf", data)
+    return Confirmation(ConfirmationStatus(status), kind, _address(prover), confirm_by, confirmed_at, reported)
 
 
 def call_is_production() -> bytes:

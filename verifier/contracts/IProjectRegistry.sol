@@ -31,8 +31,10 @@ interface IProjectRegistry {
         address verifier
     );
     /// @notice What the version's assurance asks for beyond its threshold; emitted after its VersionPublished, by
-    /// publishVersionWithPolicy alone.
-    event PolicyPublished(uint256 indexed projectId, uint32 indexed version, bool independent);
+    /// publishVersionWithPolicy alone. `confirmKind` and `confirmWithin` are zero without a second stage.
+    event PolicyPublished(
+        uint256 indexed projectId, uint32 indexed version, bool independent, bytes32 confirmKind, uint32 confirmWithin
+    );
     /// @notice No task is recorded and no proof accepted until ProjectResumed.
     event ProjectPaused(uint256 indexed projectId);
     /// @notice The project is active again.
@@ -56,7 +58,7 @@ interface IProjectRegistry {
     error ZeroOwner();
     /// @notice Versions only go up: `version` must be larger than `latest`.
     error VersionNotIncreasing(uint256 projectId, uint32 latest, uint32 version);
-    /// @notice A field of the version is out of range; `field` is its name.
+    /// @notice A field of the version or of its policy is out of range; `field` is its name.
     error InvalidVersion(string field);
     /// @notice Two programs of one version have the same kind.
     error DuplicateKind(string kind);
@@ -81,7 +83,8 @@ interface IProjectRegistry {
     /// @notice `publishVersion` of a version whose assurance asks for more than a number of kinds.
     /// @param projectId Project.
     /// @param version The version.
-    /// @param policy What it asks for beyond the threshold.
+    /// @param policy What it asks for beyond the threshold. With a second stage the threshold is at most one less than
+    /// the number of programs, for the kind that confirms does not count.
     function publishVersionWithPolicy(uint256 projectId, Version calldata version, Policy calldata policy) external;
 
     /// @notice Stops recording and settlement of the project's tasks. Only the owner may call.

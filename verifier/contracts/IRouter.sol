@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
-import {Conflict, Statement, TaskState} from "./Types.sol";
+import {Confirmation, Conflict, Statement, TaskState} from "./Types.sol";
 
 /// @title Where proofs are settled
 interface IRouter {
-    /// @notice A proof was accepted. `verified` of `threshold` distinct kinds are now verified.
+    /// @notice A proof was accepted. `verified` of `threshold` distinct kinds are now verified, without the one that
+    /// confirms.
     event ProofVerified(
         bytes32 indexed taskId,
         bytes32 indexed kind,
@@ -28,6 +29,14 @@ interface IRouter {
     event TaskFrozen(
         bytes32 indexed taskId, bytes32 indexed kind, address indexed prover, bytes32 first, bytes32 second
     );
+    /// @notice The second stage: the kind that confirms proved the same output. Emitted after its ProofVerified, once
+    /// for a task, and also where the task has not settled yet. `late` when it came after `confirmBy`.
+    event TaskConfirmed(
+        bytes32 indexed taskId, bytes32 indexed kind, address indexed prover, bytes32 output, bool late
+    );
+    /// @notice Somebody called out that the task is not confirmed although its time is over; once for a task. A proof
+    /// may still come.
+    event TaskUnconfirmed(bytes32 indexed taskId, bytes32 indexed kind, uint64 confirmBy);
     /// @notice The dApp took the result; happens once for a task.
     event DappProcessed(bytes32 indexed taskId, address indexed dapp);
     /// @notice The dApp refused the result or ran out of gas; `reason` is its revert data, at most 256 bytes.
@@ -72,6 +81,12 @@ interface IRouter {
     error InsufficientGas(uint256 available, uint256 required);
     /// @notice There is no failed dApp call to retry.
     error NothingToRetry(bytes32 taskId);
+    /// @notice No confirmation of the task is missing: its version has one stage, it has not settled, or it is confirmed.
+    error NothingAwaited(bytes32 taskId);
+    /// @notice There is still time to confirm the task.
+    error ConfirmationNotOverdue(uint64 confirmBy, uint256 timestamp);
+    /// @notice Somebody called it out before.
+    error AlreadyReported(bytes32 taskId);
 
     /// @notice EIP-712 digest of a Statement under this Router's domain.
     function digest(Statement calldata s) external view returns (bytes32);
@@ -79,8 +94,8 @@ interface IRouter {
     /// @notice Whether this Router refuses verifiers that rest on a simulated trust anchor. Never changes.
     function isProduction() external view returns (bool);
 
-    /// @notice Checks a proof and records it; at the version's threshold the task settles and its dApp is called.
-    /// Anyone may call: what counts is `s.prover`, never the caller.
+    /// @notice Checks a proof and records it; at the version's threshold the task settles and its dApp is called. A proof
+    /// of the kind that confirms counts for nothing, whenever it comes: it confirms the task, or freezes it. Anyone may call: what counts is `s.prover`, never the caller.
     /// @param s What is claimed.
     /// @param kind keccak256 of the proof kind.
     /// @param publicOutput Canonical ABI encoding of the program's output.
@@ -91,6 +106,12 @@ interface IRouter {
     /// @param taskId Settled task.
     /// @param publicOutput The settled output.
     function retryDapp(bytes32 taskId, bytes calldata publicOutput) external;
+
+    /// @notice Calls out that a settled task was not confirmed in time: an event, once. Anyone may call.
+    function reportUnconfirmed(bytes32 taskId) external;
+
+    /// @notice Where the task's second stage stands as of the block's timestamp; all zero for a task without proofs.
+    function confirmationOf(bytes32 taskId) external view returns (Confirmation memory);
 
     /// @notice Where the task stands.
     function taskState(bytes32 taskId) external view returns (TaskState memory);

@@ -14,6 +14,8 @@ contract ProjectRegistry is IProjectRegistry, Ownable2Step {
     uint256 public constant MAX_KIND_LENGTH = 64;
     /// @notice Longest project file URI, bytes.
     uint256 public constant MAX_URI_LENGTH = 512;
+    /// @notice Longest time in which a task is confirmed, seconds.
+    uint256 public constant MAX_CONFIRM_WITHIN = 30 days;
 
     struct Project {
         address owner;
@@ -68,11 +70,21 @@ contract ProjectRegistry is IProjectRegistry, Ownable2Step {
         external
         onlyProjectOwner(projectId)
     {
+        bool staged = policy.confirmKind != 0;
         // With one kind there is no second operator to differ from: whoever asks for that means something else.
-        if (policy.independent && version.threshold < 2) revert InvalidVersion("independent");
+        if (policy.independent && version.threshold < 2 && !staged) revert InvalidVersion("independent");
+        if (policy.confirmWithin > MAX_CONFIRM_WITHIN || staged != (policy.confirmWithin != 0)) {
+            revert InvalidVersion("confirmWithin");
+        }
+        if (staged && version.threshold >= version.programs.length) revert InvalidVersion("threshold");
         _publish(projectId, version);
+        if (staged && _kindPosition[projectId][version.version][policy.confirmKind] == 0) {
+            revert InvalidVersion("confirmKind");
+        }
         _policies[projectId][version.version] = policy;
-        emit PolicyPublished(projectId, version.version, policy.independent);
+        emit PolicyPublished(
+            projectId, version.version, policy.independent, policy.confirmKind, policy.confirmWithin
+        );
     }
 
     /// @inheritdoc IProjectRegistry
@@ -146,7 +158,11 @@ contract ProjectRegistry is IProjectRegistry, Ownable2Step {
         terms.deviceSetRoot = found.deviceSetRoot;
         terms.dapp = found.dapp;
         terms.threshold = found.threshold;
-        terms.independent = _policies[projectId][version].independent;
+        Policy storage policy = _policies[projectId][version];
+        terms.independent = policy.independent;
+        terms.confirmWithin = policy.confirmWithin;
+        // One word more is read only where there is a second stage.
+        terms.confirms = terms.confirmWithin != 0 && policy.confirmKind == kind;
         uint8 position = _kindPosition[projectId][version][kind];
         if (position != 0) {
             Program storage program = found.programs[position - 1];

@@ -11,6 +11,8 @@ import {ITrustAnchor} from "./ITrustAnchor.sol";
 import {IVerifier} from "./IVerifier.sol";
 import {
     AssignmentState,
+    Confirmation,
+    ConfirmationStatus,
     Conflict,
     DappStatus,
     Statement,
@@ -47,7 +49,8 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
     bool public immutable isProduction;
 
     /// `kinds` has bit i set when program i of the version is verified; `settler` is the program that reached the
-    /// threshold, from which the dApp's Statement is rebuilt on a retry.
+    /// threshold, from which the dApp's Statement is rebuilt on a retry. The second stage's moments are Unix seconds; all
+    /// but `output` is one storage word.
     struct Progress {
         bytes32 output;
         uint64 settledBlock;
@@ -56,6 +59,9 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
         uint8 settler;
         TaskStatus status;
         DappStatus dapp;
+        uint64 confirmBy;
+        uint64 confirmedAt;
+        bool reported;
     }
 
     struct Accepted {
@@ -84,26 +90,32 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
         nonReentrant
     {
         Progress storage progress = _progress[s.taskId];
-        if (progress.status == TaskStatus.Frozen) revert TaskIsFrozen(s.taskId);
+        TaskStatus status = progress.status;
+        if (status == TaskStatus.Frozen) revert TaskIsFrozen(s.taskId);
         if (_accepted[s.taskId][kind].prover != address(0) && progress.output == s.output) {
             revert AlreadyVerified(s.taskId, kind);
         }
         Terms memory terms = _checkRecords(s, kind);
-        bytes32 computed = keccak256(publicOutput);
-        if (computed != s.output) revert OutputMismatch(computed, s.output);
+        if (keccak256(publicOutput) != s.output) revert OutputMismatch(keccak256(publicOutput), s.output);
         _refuseSimulated(terms.verifier);
         if (!IVerifier(terms.verifier).verify(s, publicOutput, proof)) {
             revert ProofRefused(s.programId, terms.verifier);
         }
 
-        if (progress.status != TaskStatus.None && progress.output != s.output) {
+        if (status != TaskStatus.None && progress.output != s.output) {
             progress.status = TaskStatus.Frozen;
             _conflicts[s.taskId] = Conflict(progress.output, s.output, kind, s.prover, uint64(block.number));
             emit TaskFrozen(s.taskId, kind, s.prover, progress.output, s.output);
             return;
         }
         if (terms.independent) _countParties(s.taskId, s.prover);
-        if (_accept(progress, terms, s, kind)) {
+        if (status == TaskStatus.None) {
+            progress.output = s.output;
+            progress.status = TaskStatus.Proven;
+        }
+        if (terms.confirms) {
+            _confirm(progress, terms, s, kind);
+        } else if (_accept(progress, terms, s, kind)) {
             emit TaskSettled(s.taskId, s.projectId, s.projectVersion, s.output, s.prover, publicOutput);
             if (terms.dapp != address(0)) {
                 _deliver(progress, terms.dapp, s.taskId, abi.encodeCall(IDapp.process, (s, publicOutput)));
@@ -120,6 +132,18 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
         if (computed != progress.output) revert OutputMismatch(computed, progress.output);
         (Statement memory s, address dapp) = _settledStatement(taskId, progress);
         _deliver(progress, dapp, taskId, abi.encodeCall(IDapp.process, (s, publicOutput)));
+    }
+
+    /// @inheritdoc IRouter
+    function reportUnconfirmed(bytes32 taskId) external {
+        Progress storage progress = _progress[taskId];
+        if (progress.status == TaskStatus.Frozen) revert TaskIsFrozen(taskId);
+        uint64 confirmBy = progress.confirmBy;
+        if (confirmBy == 0 || progress.confirmedAt != 0) revert NothingAwaited(taskId);
+        if (block.timestamp <= confirmBy) revert ConfirmationNotOverdue(confirmBy, block.timestamp);
+        if (progress.reported) revert AlreadyReported(taskId);
+        progress.reported = true;
+        emit TaskUnconfirmed(taskId, _confirmKind(taskId), confirmBy);
     }
 
     /// @inheritdoc IRouter
@@ -147,8 +171,10 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
         state.dapp = progress.dapp;
         state.output = progress.output;
         state.settledBlock = progress.settledBlock;
-        state.verifications = new Verification[](progress.verified);
-        if (progress.verified == 0) return state;
+        uint256 proofs = progress.verified;
+        if (progress.confirmedAt != 0) ++proofs;
+        state.verifications = new Verification[](proofs);
+        if (proofs == 0) return state;
         Task memory task = FLEET.taskOf(taskId);
         Version memory version = REGISTRY.versionOf(task.projectId, task.projectVersion);
         uint256 next = 0;
@@ -163,6 +189,26 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
     /// @inheritdoc IRouter
     function conflictOf(bytes32 taskId) external view returns (Conflict memory) {
         return _conflicts[taskId];
+    }
+
+    /// @inheritdoc IRouter
+    function confirmationOf(bytes32 taskId) external view returns (Confirmation memory found) {
+        Progress storage progress = _progress[taskId];
+        if (progress.status == TaskStatus.None) return found;
+        found.kind = _confirmKind(taskId);
+        if (found.kind == 0) return found;
+        found.prover = _accepted[taskId][found.kind].prover;
+        found.confirmBy = progress.confirmBy;
+        found.confirmedAt = progress.confirmedAt;
+        found.reported = progress.reported;
+        if (progress.status == TaskStatus.Frozen) return found;
+        if (found.confirmedAt != 0) {
+            bool late = _isLate(found.confirmedAt, found.confirmBy);
+            found.status = late ? ConfirmationStatus.Late : ConfirmationStatus.Confirmed;
+        } else if (found.confirmBy != 0) {
+            bool missed = _isLate(block.timestamp, found.confirmBy);
+            found.status = missed ? ConfirmationStatus.Missed : ConfirmationStatus.Awaited;
+        }
     }
 
     /// @inheritdoc IRouter
@@ -224,10 +270,6 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
     {
         _accepted[s.taskId][kind] = Accepted(s.prover, uint64(block.number));
         uint8 verified = progress.verified + 1;
-        if (verified == 1) {
-            progress.output = s.output;
-            progress.status = TaskStatus.Proven;
-        }
         progress.verified = verified;
         progress.kinds |= uint16(1 << terms.kindIndex);
         emit ProofVerified(s.taskId, kind, s.prover, s.programId, s.output, verified, terms.threshold);
@@ -236,8 +278,29 @@ contract Router is IRouter, EIP712, ReentrancyGuardTransient {
             progress.status = TaskStatus.Settled;
             progress.settler = terms.kindIndex;
             progress.settledBlock = uint64(block.number);
+            if (terms.confirmWithin != 0) progress.confirmBy = uint64(block.timestamp) + terms.confirmWithin;
             if (terms.dapp == address(0)) progress.dapp = DappStatus.Absent;
         }
+    }
+
+    /// Records a proof of the kind that confirms; it counts for nothing.
+    function _confirm(Progress storage progress, Terms memory terms, Statement calldata s, bytes32 kind) private {
+        _accepted[s.taskId][kind] = Accepted(s.prover, uint64(block.number));
+        progress.kinds |= uint16(1 << terms.kindIndex);
+        progress.confirmedAt = uint64(block.timestamp);
+        emit ProofVerified(s.taskId, kind, s.prover, s.programId, s.output, progress.verified, terms.threshold);
+        emit TaskConfirmed(s.taskId, kind, s.prover, s.output, _isLate(block.timestamp, progress.confirmBy));
+    }
+
+    /// Whether a confirmation at `moment` comes after its time; without a settlement the time has not begun.
+    function _isLate(uint256 moment, uint64 confirmBy) private pure returns (bool) {
+        return confirmBy != 0 && moment > confirmBy;
+    }
+
+    /// The kind that confirms a recorded task, or zero.
+    function _confirmKind(bytes32 taskId) private view returns (bytes32) {
+        Task memory task = FLEET.taskOf(taskId);
+        return REGISTRY.policyOf(task.projectId, task.projectVersion).confirmKind;
     }
 
     /// Calls the dApp with exactly DAPP_GAS and records how it went. All other state of the task is final before this

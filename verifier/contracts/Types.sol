@@ -74,7 +74,7 @@ struct Program {
 /// @param scheme keccak256 of the commitment scheme's name, such as "poseidon-bn254-v1".
 /// @param dapp IDapp that receives results, or the zero address for none.
 /// @param windowCapacity Most readings a window holds; a power of two.
-/// @param threshold Distinct kinds that must verify before a task settles.
+/// @param threshold Distinct kinds that must verify before a task settles, without the one that confirms.
 /// @param programs One entry a kind, 1 to 16.
 struct Version {
     uint32 version;
@@ -90,8 +90,14 @@ struct Version {
 
 /// @notice What a version's assurance asks for beyond its threshold; never changed afterwards.
 /// @param independent Nobody may stand behind two accepted proofs of a task, as prover, as its owner or as its operator.
+/// @param confirmWithin Seconds after its settlement in which a task is to be confirmed, 1 to 30 days; zero without a
+/// second stage.
+/// @param confirmKind keccak256 of the kind that confirms, one of the version's programs; it counts for nothing else.
+/// Zero without a second stage.
 struct Policy {
     bool independent;
+    uint32 confirmWithin;
+    bytes32 confirmKind;
 }
 
 /// @notice What the Router needs from ProjectRegistry to judge one proof.
@@ -103,6 +109,8 @@ struct Policy {
 /// @param dapp IDapp of the version, or zero.
 /// @param threshold Distinct kinds that must verify.
 /// @param independent Whether accepted proofs need different provers, owners and operators.
+/// @param confirms Whether the kind is the one that confirms, and does not count towards the threshold.
+/// @param confirmWithin Seconds after the settlement in which it is awaited; zero without a second stage.
 struct Terms {
     bool active;
     bytes32 programId;
@@ -112,6 +120,8 @@ struct Terms {
     address dapp;
     uint8 threshold;
     bool independent;
+    bool confirms;
+    uint32 confirmWithin;
 }
 
 /// @notice A prover's availability as of the last block.
@@ -173,7 +183,7 @@ struct StatusUpdate {
 enum TaskStatus {
     /// No proof accepted.
     None,
-    /// At least one kind verified, fewer than the threshold.
+    /// At least one kind verified, fewer than the threshold without the one that confirms.
     Proven,
     /// The threshold is reached.
     Settled,
@@ -214,12 +224,42 @@ struct Conflict {
     uint64 blockNumber;
 }
 
+/// @notice Where the second stage of a task stands.
+enum ConfirmationStatus {
+    /// The version has one stage, the task has neither settled nor been confirmed, or it is frozen.
+    None,
+    /// The task has settled, and there is still time.
+    Awaited,
+    /// The proof came before the settlement or in time after it.
+    Confirmed,
+    /// The proof came after the time.
+    Late,
+    /// The time is over, and no proof has come.
+    Missed
+}
+
+/// @notice The second stage of a task.
+/// @param status Where it stands as of the block's timestamp.
+/// @param kind keccak256 of the kind that confirms; zero without a second stage, and before any proof of the task.
+/// @param prover Prover of the confirming proof, or zero.
+/// @param confirmBy Last moment that is in time, Unix seconds; zero before the settlement.
+/// @param confirmedAt When the confirming proof was accepted, Unix seconds, or zero.
+/// @param reported Whether somebody called out that it is missing.
+struct Confirmation {
+    ConfirmationStatus status;
+    bytes32 kind;
+    address prover;
+    uint64 confirmBy;
+    uint64 confirmedAt;
+    bool reported;
+}
+
 /// @notice A task as the Router sees it.
 /// @param status Where it stands.
 /// @param dapp Where the dApp call stands.
 /// @param output keccak256 of the public output that was proven first.
 /// @param settledBlock Block in which the threshold was reached, or zero.
-/// @param verifications Accepted proofs, one a kind.
+/// @param verifications Accepted proofs, one a kind, the confirming one among them.
 struct TaskState {
     TaskStatus status;
     DappStatus dapp;

@@ -23,7 +23,7 @@ from coordinator.explorer.queries import task as one_task
 from coordinator.explorer.queries import tasks
 from coordinator.explorer.templating import iso
 from coordinator.explorer.waits import explain
-from coordinator.ledger.transitions import TERMINAL_TASK_STATES, TaskState
+from coordinator.ledger.transitions import TERMINAL_TASK_STATES, Confirmation, TaskState
 from verifier.errors import InvalidInput
 from verifier.statement import Domain
 
@@ -113,7 +113,7 @@ async def show_task(request: web.Request, viewer: Viewer) -> Page:
             finality_depth=around.chain.finality.depth,
         )
     data = {"why": asdict(explain(situation)), **data, "share_link": f"{around.base_url}/tasks/{task_id}"}
-    ended = row.state in TERMINAL_TASK_STATES
+    ended = row.state in TERMINAL_TASK_STATES and row.confirmation != Confirmation.AWAITED.value
     topics = (f"task:{task_id}",) if ended else (f"task:{task_id}", "tick")
     return Page(
         "task.html",

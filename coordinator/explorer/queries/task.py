@@ -113,7 +113,7 @@ async def situation(
     state = TaskState(task.state)
     live = []
     for each in attempts if state not in TERMINAL_TASK_STATES else ():
-        if each.state in LIVE_ATTEMPT_STATES:
+        if each.state in LIVE_ATTEMPT_STATES and each.kind != task.confirm_kind:
             assign = await _tx_situation(session, txs.get(each.assign_tx or 0))
             settle = await _tx_situation(session, txs.get(each.settle_tx or 0))
             lease = (each.lease_expires_at - now) / 1000
@@ -131,14 +131,15 @@ async def situation(
             )
     queued = state is TaskState.OPEN and not live
     project = await session.get(ProjectRow, task.project_id)
-    provers = await _provers_by_status(session, task.kinds) if state is TaskState.OPEN else {}
+    kinds = [kind for kind in task.kinds if kind != task.confirm_kind]
+    provers = await _provers_by_status(session, kinds) if state is TaskState.OPEN else {}
     return Situation(
         state=state,
         code=task.code,
         reason=task.reason,
-        kinds=tuple(task.kinds),
+        kinds=tuple(kinds),
         threshold=task.threshold,
-        proofs=sum(each.state in _PROVEN for each in attempts),
+        proofs=sum(each.state in _PROVEN and each.kind != task.confirm_kind for each in attempts),
         pause_seconds=(task.next_attempt_at - now) / 1000,
         deadline_seconds=(task.deadline_at - now) / 1000,
         attempts_used=task.attempts_used,
@@ -155,6 +156,9 @@ async def situation(
         final=heads.final,
         finality_depth=finality_depth,
         finality_source=task.finality_source,
+        confirmation=task.confirmation,
+        confirm_kind=task.confirm_kind,
+        confirm_seconds=0.0 if task.confirm_by is None else (task.confirm_by - now) / 1000,
     )
 
 
@@ -237,7 +241,9 @@ def _assurance(task: TaskRow, attempts: Sequence[AttemptRow]) -> list[dict[str, 
     for kind in task.kinds:
         states = [each.state for each in attempts if each.kind == kind]
         best = next((state.value for state in order if state in states), states[-1] if states else "")
-        found.append({"kind": kind, "attempts": len(states), "best": best, "proven": best in _PROVEN})
+        confirms = kind == task.confirm_kind
+        line = {"kind": kind, "attempts": len(states), "best": best, "proven": best in _PROVEN, "confirms": confirms}
+        found.append(line)
     return found
 
 

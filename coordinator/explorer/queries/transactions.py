@@ -26,6 +26,7 @@ PURPOSES = {
     "resume": "Resumes a project",
     "register_prover": "Registers provers in FleetManagement",
     "register_key": "Gives a program's verifying key to its verifier",
+    "store_collateral": "Brings Intel's collateral to the store that SGX and TDX quotes are verified with",
     "register_session_key": "Registers a TEE prover's session key, with its evidence",
     "apply_batch": "Records tasks, assignments and prover statuses in FleetManagement",
     "settle": "Proves a task to the Router, which settles it",

@@ -471,6 +471,8 @@ class Quote(_message.Message):
     GAS_PRICE_FIELD_NUMBER: _builtins.int
     PRICE_P50_FIELD_NUMBER: _builtins.int
     PRICE_P95_FIELD_NUMBER: _builtins.int
+    CONFIRM_KIND_FIELD_NUMBER: _builtins.int
+    CONFIRM_WITHIN_SECONDS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.int
     version: _builtins.int
     threshold: _builtins.int
@@ -480,6 +482,10 @@ class Quote(_message.Message):
     price_p50: _builtins.str
     """Wei: gas times gas_price, decimal. Empty without an estimate or a gas price."""
     price_p95: _builtins.str
+    confirm_kind: _builtins.str
+    """Kind of the second stage, which the estimate does not count; empty where the assurance has none."""
+    confirm_within_seconds: _builtins.int
+    """Seconds after the first stage in which it is awaited."""
     @_builtins.property
     def kinds(self) -> _containers.RepeatedCompositeFieldContainer[Global___KindQuote]:
         """In the project file's order."""
@@ -509,10 +515,12 @@ class Quote(_message.Message):
         gas_price: _builtins.str = ...,
         price_p50: _builtins.str = ...,
         price_p95: _builtins.str = ...,
+        confirm_kind: _builtins.str = ...,
+        confirm_within_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["gas", b"gas", "total_ms", b"total_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimated_kinds", b"estimated_kinds", "gas", b"gas", "gas_price", b"gas_price", "kinds", b"kinds", "price_p50", b"price_p50", "price_p95", b"price_p95", "project_id", b"project_id", "threshold", b"threshold", "total_ms", b"total_ms", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirm_kind", b"confirm_kind", "confirm_within_seconds", b"confirm_within_seconds", "estimated_kinds", b"estimated_kinds", "gas", b"gas", "gas_price", b"gas_price", "kinds", b"kinds", "price_p50", b"price_p50", "price_p95", b"price_p95", "project_id", b"project_id", "threshold", b"threshold", "total_ms", b"total_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -145,6 +145,7 @@ class Task(_message.Message):
     REQUEUES_FIELD_NUMBER: _builtins.int
     FIRST_READING_AT_FIELD_NUMBER: _builtins.int
     COMPLETENESS_FIELD_NUMBER: _builtins.int
+    CONFIRMATION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """32 bytes, 0x hex."""
     project_id: _builtins.int
@@ -192,6 +193,10 @@ class Task(_message.Message):
 
     @_builtins.property
     def completeness(self) -> Global___Completeness: ...
+    @_builtins.property
+    def confirmation(self) -> Global___Confirmation:
+        """The second stage of its assurance; unset for a task that has none."""
+
     def __init__(
         self,
         *,
@@ -221,14 +226,59 @@ class Task(_message.Message):
         requeues: _builtins.int = ...,
         first_reading_at: _timestamp_pb2.Timestamp | None = ...,
         completeness: Global___Completeness | None = ...,
+        confirmation: Global___Confirmation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["completeness", b"completeness", "created_at", b"created_at", "deadline", b"deadline", "first_reading_at", b"first_reading_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["completeness", b"completeness", "confirmation", b"confirmation", "created_at", b"created_at", "deadline", b"deadline", "first_reading_at", b"first_reading_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "code", b"code", "completeness", b"completeness", "count", b"count", "created_at", b"created_at", "dapp", b"dapp", "deadline", b"deadline", "device_set_root", b"device_set_root", "finality_source", b"finality_source", "first_reading_at", b"first_reading_at", "id", b"id", "inputs", b"inputs", "output", b"output", "project_id", b"project_id", "project_version", b"project_version", "provenance", b"provenance", "public_output", b"public_output", "readings_root", b"readings_root", "reason", b"reason", "requeues", b"requeues", "result", b"result", "state", b"state", "transaction_hash", b"transaction_hash", "updated_at", b"updated_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_number", b"block_number", "code", b"code", "completeness", b"completeness", "confirmation", b"confirmation", "count", b"count", "created_at", b"created_at", "dapp", b"dapp", "deadline", b"deadline", "device_set_root", b"device_set_root", "finality_source", b"finality_source", "first_reading_at", b"first_reading_at", "id", b"id", "inputs", b"inputs", "output", b"output", "project_id", b"project_id", "project_version", b"project_version", "provenance", b"provenance", "public_output", b"public_output", "readings_root", b"readings_root", "reason", b"reason", "requeues", b"requeues", "result", b"result", "state", b"state", "transaction_hash", b"transaction_hash", "updated_at", b"updated_at", "window_end", b"window_end", "window_start", b"window_start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class Confirmation(_message.Message):
+    """The second stage of a task's assurance, such as "zkp.groth16 within 1h": it goes on when the task is FINAL."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    CONFIRM_BY_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """Proof kind that confirms the result."""
+    state: _builtins.str
+    """"" before the first stage is through; AWAITED, CONFIRMED, MISSED, or CONTRADICTED by a proof of another output."""
+    code: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def confirm_by(self) -> _timestamp_pb2.Timestamp:
+        """By when; unset before the first stage is through. The chain counts from the settlement, later."""
+
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When the state last moved."""
+
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        state: _builtins.str = ...,
+        confirm_by: _timestamp_pb2.Timestamp | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "confirm_by", b"confirm_by"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "code", b"code", "confirm_by", b"confirm_by", "kind", b"kind", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Confirmation: _TypeAlias = Confirmation  # noqa: Y015
 
 @_typing.final
 class Attempt(_message.Message):
@@ -386,7 +436,7 @@ class TaskEvent(_message.Message):
     task_id: _builtins.str
     project_id: _builtins.int
     subject: _builtins.str
-    """"task", "attempt" or "rerun"."""
+    """"task", "attempt", "rerun" or "confirmation"."""
     attempt_id: _builtins.int
     source: _builtins.str
     target: _builtins.str
