@@ -175,6 +175,9 @@ def test_what_is_no_program_is_refused_before_it_runs(text: str, field: str) -> 
 def test_a_damaged_module_is_refused_or_runs_within_its_limits(at: int, junk: bytes) -> None:
     """Junk may be a custom section, so some are programs still; whatever else they are, the error is ours."""
     wasm = binary(TEMPERATURE)
+    names = wasm.index(b"\x04name") - 3  # the last section, of names for people: a module cut before it is whole
+    assert section_ids(wasm[:names]) == section_ids(wasm)[:-1]
+    wasm = wasm[:names]
     at %= len(wasm)
     data = encode_input([reading(0, 1, bytes(4))], {bytes(20): 0})
     for damaged in (wasm[:at] + junk, wasm[:at] + junk + wasm[at + len(junk) :]):
