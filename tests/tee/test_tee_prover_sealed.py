@@ -119,8 +119,9 @@ def test_an_answer_is_taken_once_and_for_its_request(broker: InProcess, tmp_path
     opened = prover._session  # the session is opened before the secret is asked for
     with pytest.raises(Refused, match="W3B-4015"):
         enclave.ask_secret(DOMAIN, b"\x22" * 20, bytes(32))
-    prover.prove(prepared, sealed_task(prepared, [sealed_reading(1, 0)]), quiet)
-    live = opened(prepared, DOMAIN, b"\x22" * 20)
+    task = sealed_task(prepared, [sealed_reading(1, 0)])
+    prover.prove(prepared, task, quiet)
+    live = opened(prepared, task)
     nonce = broker.challenge()
     request = enclave.ask_secret(DOMAIN, b"\x22" * 20, nonce)
     answer = broker.release(request, live.registration)
