@@ -92,7 +92,9 @@ def mixed(good: list[bytes], bad: list[tuple[str, bytes]]) -> tuple[list[bytes],
 @pytest.fixture(scope="module")
 def light(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Iterator[Light]:
     """First light: 4 devices send 40 readings, bad ones among them, and the project's tasks end."""
-    installation = Installation(with_keys(tmp_path_factory.mktemp("e2e") / "home", keys), {"CHAIN_DELEGATES": "24"})
+    installation = Installation(
+        with_keys(tmp_path_factory.mktemp("e2e") / "home", keys), {"PROVERS": "2", "CHAIN_DELEGATES": "24"}
+    )
     installation.start()
     try:
         with installation.client() as client, Listener() as listener:
