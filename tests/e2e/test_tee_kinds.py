@@ -1,5 +1,6 @@
 """What must hold: a window that a circuit and two simulated enclaves prove settles by all three, each verified on chain;
-the session keys are registered once; and nothing of it passes for genuine."""
+the session keys are registered once; nothing of it passes for genuine; and where the circuit only confirms, it does so
+after the enclave's result."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from eth_hash.auto import keccak
 from web3 import Web3
 
 from coordinator.api.client import Client
-from tests.e2e.installation import ChainView, Installation, with_keys
+from tests.e2e.installation import ChainView, Installation, until, with_keys
 from tests.e2e.weather_project import CAPACITY, WeatherProject, require_exactly_once, temperatures, wait_final
 from verifier.bindings import abi_of
 from verifier.evidence.report import Verdict
@@ -22,6 +23,8 @@ from w3bstream.v1 import project_pb2, task_pb2
 KINDS = ("zkp.groth16", "tee.sev-snp", "tee.cca")
 WINDOWS = 2
 ROUTES = {"tee.sev-snp": "native", "tee.cca": "committee"}
+IN_TIME = 2
+"""`ConfirmationStatus.Confirmed` of Types.sol."""
 
 
 @dataclass
@@ -91,3 +94,16 @@ def test_the_evidence_file_holds_and_names_whose_word_the_simulated_kinds_rest_o
     assert report.verdict is Verdict.CONSISTENT, "nothing of it is pinned by a reader here"
     unchecked = {anchor.name for anchor in report.anchors if "verifier" in anchor.name}
     assert all(any(kind in name for name in unchecked) for kind in ROUTES), report.anchors
+
+
+def test_an_enclave_settles_a_task_now_and_the_circuit_confirms_it(proven: Proven) -> None:
+    client = proven.client
+    more = "  - kind: tee.sev-snp\n    program: temperature_wasm\n"
+    project = WeatherProject(client, "two-stages", more=more, assurance="tee.sev-snp now, zkp.groth16 within 10m")
+    client.ingest(project.sign(temperatures(CAPACITY)))
+    (task,) = wait_final(client, project.id, 1)
+    until(lambda: client.get_task(task.id).task.confirmation.state == "CONFIRMED", 60, "the circuit confirms it")
+    confirmed = ChainView(client).contract("Router").functions.confirmationOf(task.id).call()
+    assert (confirmed[0], confirmed[1]) == (IN_TIME, keccak(b"zkp.groth16"))
+    attempts = sorted(client.get_task(task.id).attempts, key=lambda each: each.fence)
+    assert [(each.kind, each.state) for each in attempts] == [("tee.sev-snp", "VERIFIED"), ("zkp.groth16", "VERIFIED")]
