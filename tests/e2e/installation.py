@@ -185,7 +185,7 @@ class Installation:
         return found
 
     def _require_gone(self, processes: list[psutil.Process], seconds: float) -> None:
-        psutil.wait_procs(processes, timeout=seconds * PATIENCE)
+        psutil.wait_procs(processes, timeout=seconds)
         left = [each.cmdline()[:3] for each in self._running(processes)]
         assert not left, f"still running: {left}"
 

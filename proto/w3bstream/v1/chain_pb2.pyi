@@ -95,8 +95,8 @@ class ChainTransaction(_message.Message):
     LADDER_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     purpose: _builtins.str
-    """create_project, publish_version, pause, resume, register_prover, register_key, apply_batch, settle, retry_dapp,
-    fill_nonce or deploy.
+    """create_project, publish_version, pause, resume, register_prover, register_key, store_collateral,
+    register_session_key, apply_batch, settle, retry_dapp, fill_nonce or deploy.
     """
     state: _builtins.str
     """QUEUED, SENT, MINED, SAFE, FINAL or REFUSED."""
